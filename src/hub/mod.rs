@@ -1,0 +1,5 @@
+//! Groups and their updates; knows neither wire nor sessions nor sockets.
+
+pub mod group;
+pub mod history;
+pub mod waiters;

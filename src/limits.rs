@@ -1,0 +1,216 @@
+//! Every bound of the server, with its reason. What a flag can set is a field of [`Limits`]; the rest are constants.
+//!
+//! Reaching a bound has a named outcome: refuse, conflate, pause or close.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// What a reactor reads from one connection before it turns to the next: at 60 bytes a publish some 270 of
+/// them, whose 30 KB of frames a subscriber's default queue still holds.
+pub const READ_BYTES_PER_TURN_MAX: usize = 16 * 1024;
+
+/// What one write hands to the kernel at most: four times what TCP_NOTSENT_LOWAT lets lie unsent.
+pub const WRITE_BYTES_MAX: usize = 64 * 1024;
+
+/// What may lie unsent in the kernel for one connection (TCP_NOTSENT_LOWAT): enough for one congestion window
+/// of 10 segments, little enough that a slow reader is noticed and its updates conflated here.
+pub const KERNEL_UNSENT_BYTES: u32 = 16 * 1024;
+
+/// Longest request line plus headers, by default. Our paths are short and fixed; half of what h11 allows.
+pub const HTTP_HEAD_BYTES_MAX: usize = 8 * 1024;
+const _: () = assert!(HTTP_HEAD_BYTES_MAX <= READ_BYTES_PER_TURN_MAX);
+
+/// Header fields a request may have: browsers send some 20 behind proxies that add 10.
+pub const HTTP_HEADERS_MAX: usize = 64;
+
+/// The largest head that `--max-head-bytes` can allow: a head must fit one read.
+pub const HTTP_HEAD_BYTES_CEILING: usize = READ_BYTES_PER_TURN_MAX;
+
+/// Extra bytes of chunk framing (sizes, extensions, trailers) a chunked body may spend beyond its data: a body
+/// of one-byte chunks pays 5 for 1, so six times the body and room for trailers.
+pub const CHUNK_FRAMING_BYTES_PER_BODY_BYTE: usize = 6;
+
+/// Longest control frame payload (RFC 6455, section 5.5).
+pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
+
+/// The largest message of the echo endpoint: Autobahn's case 9 sends 16 MiB, one conformance step leaves room.
+pub const ECHO_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Open transactions of one STOMP connection; clients use one.
+pub const STOMP_TRANSACTIONS_MAX: usize = 8;
+
+/// Bytes held by all open transactions of one STOMP connection: four messages of the largest size.
+pub const STOMP_TRANSACTION_BYTES_MAX: usize = 64 * 1024;
+
+/// Publishes of one connection that may be under way to other shards before it is read no further: bounds what
+/// waits behind a full mailbox to 16 messages a connection.
+pub const PUBLISHES_UNDER_WAY_MAX: u8 = 16;
+
+/// Letters a mailbox takes before senders must keep theirs: a turn drains them all in well under a millisecond.
+pub const MAILBOX_LETTERS_MAX: usize = 4096;
+
+/// Letters a reactor takes from its mailbox before it turns to its sockets.
+pub const MAILBOX_LETTERS_PER_TURN_MAX: usize = 1024;
+
+/// Subscribers at home past which a group pulls no more connections to its home shard: at about a microsecond
+/// a delivery one publish then occupies its core for 4 ms, and sharing the group out begins to pay for the mail.
+pub const GIANT_GROUP_SUBSCRIBERS: usize = 4096;
+
+/// Workers one process can have; the sets of interested shards are 128-bit masks.
+pub const WORKERS_MAX: usize = 128;
+
+/// Slots reserved in the connection tables at start; untouched pages cost nothing.
+pub const RESERVED_SLOTS_MAX: usize = 65_536;
+
+/// What a closing connection may still send before it is cut (RFC 9112, section 9.6).
+pub const LINGER_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a closing connection may take to close its side (RFC 9112, section 9.6).
+pub const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Longest park that `?timeout=` can ask for.
+pub const LONG_POLL_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+/// How long a long poll parks when it does not say.
+pub const LONG_POLL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Blank comment on an SSE stream: proxies commonly cut after 30 or 60 s of silence.
+pub const SSE_COMMENT_EVERY: Duration = Duration::from_secs(15);
+
+/// Server ping on a WebSocket: three fit the default `--peer-timeout`.
+pub const PING_EVERY: Duration = Duration::from_secs(25);
+
+/// How far ahead of the server an `at` may lie before it becomes the server's time: phones drift by seconds.
+pub const AT_AHEAD_MAX: Duration = Duration::from_secs(5);
+
+/// A paused listener tries again this often, for descriptors come free elsewhere too.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Descriptors kept for the listener, poll, waker, log, signals and for telling newcomers no.
+pub const DESCRIPTORS_RESERVED: u64 = 128;
+
+/// How long a mirror of another shard's group outlives its last local subscriber, so that a client that polls
+/// again and again does not have the group copied to it each time.
+pub const MIRROR_LINGER: Duration = Duration::from_secs(15);
+
+/// What the server does with a subscriber that reads slower than its group speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SlowConsumer {
+    /// It gets each member's newest update once it reads again.
+    #[default]
+    Conflate,
+    /// It is closed.
+    Disconnect,
+}
+
+/// The bounds that flags can set; the default of each is the contract's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Request line plus headers.
+    pub head_bytes_max: usize,
+    /// The request target.
+    pub target_bytes_max: usize,
+    /// An HTTP body, and a WebSocket message.
+    pub body_bytes_max: usize,
+    /// A STOMP frame, command to NUL.
+    pub frame_bytes_max: usize,
+    /// Header lines of a STOMP frame.
+    pub frame_headers_max: usize,
+    /// STOMP subscriptions a connection.
+    pub subscriptions_max: usize,
+    /// Groups of the whole process.
+    pub groups_max: usize,
+    /// Members a group.
+    pub members_max: usize,
+    /// Updates a group keeps for replay.
+    pub history: usize,
+    /// Unsent updates a connection may have waiting, in bytes as written, before it is conflated.
+    pub queue_bytes_max: usize,
+    /// What happens past it.
+    pub slow_consumer: SlowConsumer,
+    /// From the first byte of a head to its last.
+    pub head_timeout: Duration,
+    /// From the end of a head to the last byte of its body.
+    pub body_timeout: Duration,
+    /// Between two requests of a connection.
+    pub idle_timeout: Duration,
+    /// From the upgrade to STOMP's CONNECT.
+    pub connect_timeout: Duration,
+    /// Silence after which a WebSocket or STOMP peer is taken for gone.
+    pub peer_timeout: Duration,
+    /// Silence after which a member that no connection speaks for leaves.
+    pub member_ttl: Duration,
+    /// How long a group without subscriber, member or publish is kept.
+    pub group_ttl: Duration,
+    /// Unacknowledged messages a STOMP subscription may have before it is conflated.
+    pub prefetch_count: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes_max: HTTP_HEAD_BYTES_MAX,
+            target_bytes_max: 4096,
+            body_bytes_max: 16 * 1024,
+            frame_bytes_max: 16 * 1024,
+            frame_headers_max: 64,
+            subscriptions_max: 64,
+            groups_max: 100_000,
+            members_max: 10_000,
+            history: 128,
+            queue_bytes_max: 64 * 1024,
+            slow_consumer: SlowConsumer::Conflate,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            connect_timeout: Duration::from_secs(10),
+            peer_timeout: Duration::from_secs(90),
+            member_ttl: Duration::from_secs(60),
+            group_ttl: Duration::from_secs(600),
+            prefetch_count: 1000,
+        }
+    }
+}
+
+/// A bound that all shards share: a count against a maximum.
+///
+/// Touched only when something rare happens (a group is made or expires), so its cache line may bounce.
+#[derive(Clone, Debug)]
+pub struct Quota {
+    used: Arc<AtomicUsize>,
+    max: usize,
+}
+
+impl Quota {
+    /// A quota of `max`, none of it used.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self { used: Arc::default(), max }
+    }
+
+    /// Takes one; false if none is left.
+    #[must_use]
+    pub fn take(&self) -> bool {
+        let taken = |used| (used < self.max).then_some(used + 1);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
+    }
+
+    /// Gives one back that was taken.
+    pub fn give_back(&self) {
+        let before = self.used.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before > 0, "gave back more than was taken");
+    }
+
+    /// How many are taken now.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// How many there are in all.
+    #[must_use]
+    pub const fn max(&self) -> usize {
+        self.max
+    }
+}

@@ -1,0 +1,3 @@
+//! Arguments to server to exit code; nothing else.
+
+fn main() {}
