@@ -1,0 +1,712 @@
+//! The conversation of STOMP over WebSocket: frames in, subscriptions and publishes up, receipts and errors out.
+//!
+//! Knows subscriptions by their ids and which of their messages were acknowledged; knows no group's updates. Read the
+//! STOMP 1.2 specification, "Frames and Headers" to "Client Frames", and CONTRACT.md, section 5.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::ids::{GroupId, MemberId, Seq, parse_decimal};
+use crate::limits::{STOMP_TRANSACTION_BYTES_MAX, STOMP_TRANSACTIONS_MAX};
+use crate::report::Reason;
+use crate::session::websocket::{self, Heard};
+use crate::session::{Context, Event, Said, Step};
+use crate::wire::Parsed;
+use crate::wire::json::{self, PublishError};
+use crate::wire::stomp::encode::{self, MessageHead};
+use crate::wire::stomp::field::{self, AckMode, Destination, FieldError};
+use crate::wire::stomp::frame::{self as stomp_frame, Frame, FrameError, FrameLimits, Item, Scan};
+use crate::wire::stomp::header::append_escaped;
+use crate::wire::stomp::{Command, Version};
+use crate::wire::websocket::frame::{self as websocket_frame, CloseCode, Opcode, Side};
+use crate::wire::websocket::message::Messages;
+
+/// How often the server can send a heart-beat and wants to receive one, at most: below a second the beats would be
+/// the load. A client that says it more slowly gets it more slowly.
+const HEART_BEAT_MS: u32 = 1000;
+
+/// One subscription of a connection.
+#[derive(Debug)]
+pub struct Subscription {
+    /// Its id with the escapes of the session's version; 1.0 allows none.
+    id: Option<Box<[u8]>>,
+    ordinal: u32,
+    group: GroupId,
+    ack: AckMode,
+    /// Messages that were sent and not acknowledged, oldest first; empty with `ack:auto`.
+    unacknowledged: VecDeque<Seq>,
+}
+
+impl Subscription {
+    /// The group it is to.
+    #[must_use]
+    pub const fn group(&self) -> GroupId {
+        self.group
+    }
+
+    /// Its number in its connection, which makes the ids of its messages.
+    #[must_use]
+    pub const fn ordinal(&self) -> u32 {
+        self.ordinal
+    }
+
+    /// Its id, as it is written in a header.
+    #[must_use]
+    pub fn id(&self) -> Option<&[u8]> {
+        self.id.as_deref()
+    }
+
+    /// Whether its messages are to be acknowledged.
+    #[must_use]
+    pub fn acknowledges(&self) -> bool {
+        self.ack != AckMode::Auto
+    }
+
+    /// How many messages wait to be acknowledged.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        self.unacknowledged.len()
+    }
+
+    /// Notes that a message is on its way.
+    pub fn note_sent(&mut self, seq: Seq) {
+        if self.acknowledges() {
+            self.unacknowledged.push_back(seq);
+        }
+    }
+
+    /// Appends a MESSAGE, in a WebSocket text message of its own.
+    pub(super) fn encode_message(&self, out: &mut Vec<u8>, seq: Seq, update: &[u8]) {
+        let mut tail = Vec::with_capacity(128 + update.len());
+        encode::encode_message_tail(&mut tail, self.group, update);
+        self.encode_message_before(out, seq, &tail);
+    }
+
+    /// Appends a MESSAGE given the part that all subscribers of the group share.
+    pub fn encode_message_before(&self, out: &mut Vec<u8>, seq: Seq, tail: &[u8]) {
+        let head = MessageHead {
+            subscription: self.id.as_deref(),
+            ordinal: self.ordinal,
+            seq,
+            ack: self.acknowledges(),
+        };
+        websocket_frame::encode_head(out, true, Opcode::Text, head.encoded_bytes() + tail.len(), None);
+        head.encode(out);
+        out.extend_from_slice(tail);
+    }
+
+    fn acknowledge(&mut self, seq: Seq) -> bool {
+        let Some(place) = self.unacknowledged.iter().position(|sent| *sent == seq) else { return false };
+        match self.ack {
+            AckMode::Auto => {}
+            AckMode::Client => drop(self.unacknowledged.drain(..=place)),
+            AckMode::ClientIndividual => drop(self.unacknowledged.remove(place)),
+        }
+        true
+    }
+}
+
+/// Appends the part of a MESSAGE that all subscribers of a group share.
+pub fn encode_message_tail(out: &mut Vec<u8>, group: GroupId, update: &[u8]) {
+    encode::encode_message_tail(out, group, update);
+}
+
+/// When heart-beats go and are to come; 0 means not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeartBeat {
+    send_ms: u32,
+    expect_ms: u32,
+}
+
+impl HeartBeat {
+    /// How often the server sends one.
+    #[must_use]
+    pub fn send_every(self) -> Option<Duration> {
+        (self.send_ms > 0).then(|| Duration::from_millis(self.send_ms.into()))
+    }
+
+    /// The silence after which the client is taken for gone: twice what it promised, for the line takes its time too.
+    #[must_use]
+    pub fn silence_max(self) -> Option<Duration> {
+        (self.expect_ms > 0).then(|| Duration::from_millis(u64::from(self.expect_ms) * 2))
+    }
+
+    /// Agrees with a client that can send every `sends` and wants to receive every `wants` (0: not at all).
+    fn agree(sends: u32, wants: u32) -> Self {
+        let agree = |theirs: u32| if theirs == 0 { 0 } else { theirs.max(HEART_BEAT_MS) };
+        Self { send_ms: agree(wants), expect_ms: agree(sends) }
+    }
+}
+
+/// A STOMP connection.
+#[derive(Debug)]
+pub struct Stomp {
+    messages: Messages,
+    state: State,
+    /// The front of a frame whose rest is in a message to come, or frames behind one that is being acted on.
+    held: Vec<u8>,
+    scan: Scan,
+    subscriptions: Vec<Option<Subscription>>,
+    subscribed_ever: u32,
+    member: Option<MemberId>,
+    heart_beat: HeartBeat,
+    transactions: Option<Box<Transactions>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Accepts: CONNECT or STOMP. Next: `Connected`.
+    Connecting,
+    /// Accepts: every other client frame.
+    Connected(Version),
+}
+
+#[derive(Debug, Default)]
+struct Transactions {
+    open: Vec<Transaction>,
+    bytes: usize,
+    /// What a COMMIT has let loose and nobody has acted on yet.
+    committed: VecDeque<Event>,
+}
+
+#[derive(Debug)]
+struct Transaction {
+    id: Box<str>,
+    bytes: usize,
+    steps: Vec<Act>,
+}
+
+/// What a transaction holds back.
+#[derive(Debug)]
+enum Act {
+    Publish(Said),
+    Acknowledge { ordinal: u32, seq: Seq },
+}
+
+/// A rule of the conversation that a frame broke.
+#[derive(Debug)]
+enum StompError {
+    Frame(FrameError),
+    Field(FieldError),
+    Publish(PublishError),
+    NotConnected,
+    ConnectedAlready,
+    ServerFrame(Command),
+    BadMember,
+    BadSince,
+    IdInUse,
+    UnknownSubscription,
+    SubscriptionsMax(usize),
+    UnknownTransaction,
+    TransactionInUse,
+    TransactionsMax,
+    TransactionBytesMax,
+    NotSent,
+}
+
+impl Stomp {
+    /// A STOMP connection right after its handshake.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            messages: Messages::new(Side::Client),
+            state: State::Connecting,
+            held: Vec::new(),
+            scan: Scan::default(),
+            subscriptions: Vec::new(),
+            subscribed_ever: 0,
+            member: None,
+            heart_beat: HeartBeat::default(),
+            transactions: None,
+        }
+    }
+
+    /// Whether CONNECT has come.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.state != State::Connecting
+    }
+
+    /// The member that the connection speaks for.
+    #[must_use]
+    pub const fn member(&self) -> Option<&MemberId> {
+        self.member.as_ref()
+    }
+
+    /// What was agreed about heart-beats.
+    #[must_use]
+    pub const fn heart_beat(&self) -> HeartBeat {
+        self.heart_beat
+    }
+
+    /// A subscription by its place in the table.
+    #[must_use]
+    pub fn subscription(&self, sub: u16) -> Option<&Subscription> {
+        self.subscriptions.get(usize::from(sub))?.as_ref()
+    }
+
+    /// A subscription by its place in the table.
+    pub fn subscription_mut(&mut self, sub: u16) -> Option<&mut Subscription> {
+        self.subscriptions.get_mut(usize::from(sub))?.as_mut()
+    }
+
+    /// Forgets a subscription that an [`Event::Unsubscribe`] named, once that is done.
+    pub fn remove_subscription(&mut self, sub: u16) {
+        if let Some(place) = self.subscriptions.get_mut(usize::from(sub)) {
+            *place = None;
+        }
+    }
+
+    /// Memory held for frames that are half received and transactions that are open.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let transactions = self.transactions.as_ref().map_or(0, |transactions| transactions.bytes);
+        self.messages.held_bytes() + self.held.capacity() + transactions
+    }
+
+    /// Takes the next frame; what the protocol itself answers is written to `out`.
+    pub(super) fn decode(&mut self, input: &mut [u8], cx: &Context<'_>, out: &mut Vec<u8>) -> Step {
+        if let Some(event) = self.transactions.as_mut().and_then(|open| open.committed.pop_front()) {
+            return Step::new(0, event);
+        }
+        if !self.held.is_empty() && !self.held_is_partial() {
+            let held = std::mem::take(&mut self.held);
+            let event = self.decode_frames(&held, 0, cx, out);
+            if event.is_some() {
+                return Step { used: 0, event };
+            }
+        }
+        let bytes_max = cx.limits.body_bytes_max.max(cx.limits.frame_bytes_max);
+        let (used, heard) = websocket::hear(&mut self.messages, input, websocket::bounds(bytes_max), out);
+        let event = match heard {
+            Heard::Nothing => None,
+            Heard::Text(text) => self.decode_payload(text.as_bytes(), cx, out),
+            Heard::Binary(bytes) => self.decode_payload(&bytes, cx, out),
+            Heard::End(event) => Some(event),
+        };
+        Step { used, event }
+    }
+
+    /// Whether the held bytes were looked at already and end inside a frame.
+    fn held_is_partial(&self) -> bool {
+        self.scan != Scan::default()
+    }
+
+    fn decode_payload(&mut self, payload: &[u8], cx: &Context<'_>, out: &mut Vec<u8>) -> Option<Event> {
+        if self.held.is_empty() {
+            return self.decode_frames(payload, 0, cx, out);
+        }
+        let mut held = std::mem::take(&mut self.held);
+        held.extend_from_slice(payload);
+        self.decode_frames(&held, 0, cx, out)
+    }
+
+    /// Decodes frames until one asks for something; the rest of `bytes` is held.
+    fn decode_frames(&mut self, bytes: &[u8], mut at: usize, cx: &Context<'_>, out: &mut Vec<u8>) -> Option<Event> {
+        let limits =
+            FrameLimits { frame_bytes_max: cx.limits.frame_bytes_max, headers_max: cx.limits.frame_headers_max };
+        let version = self.version();
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            let event = match stomp_frame::decode(rest, version, limits, &mut self.scan) {
+                Ok(Parsed::Partial) => break,
+                Ok(Parsed::Complete { value: Item::LineEnds, used }) => {
+                    at += used;
+                    None
+                }
+                Ok(Parsed::Complete { value: Item::Frame(frame), used }) => {
+                    at += used;
+                    match self.handle_frame(&frame, cx, out) {
+                        Ok(event) => event,
+                        Err(error) => Some(self.refuse(out, &error, frame.headers.value("receipt").as_deref())),
+                    }
+                }
+                Err(error) => Some(self.refuse(out, &StompError::Frame(error), None)),
+            };
+            if event.is_some() {
+                self.held = bytes[at..].to_vec();
+                return event;
+            }
+            if version != self.version() {
+                // CONNECT may be in front of frames that its version spells differently.
+                return self.decode_frames(bytes, at, cx, out);
+            }
+        }
+        self.held = bytes[at..].to_vec();
+        None
+    }
+
+    fn version(&self) -> Version {
+        match self.state {
+            State::Connecting => Version::V10,
+            State::Connected(version) => version,
+        }
+    }
+
+    fn handle_frame(
+        &mut self,
+        frame: &Frame<'_>,
+        cx: &Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, StompError> {
+        let opens = matches!(frame.command, Command::Connect | Command::Stomp);
+        match (self.state, opens) {
+            (State::Connecting, false) => return Err(StompError::NotConnected),
+            (State::Connected(_), true) => return Err(StompError::ConnectedAlready),
+            (State::Connecting, true) | (State::Connected(_), false) => {}
+        }
+        let receipt = frame.headers.value("receipt").map(|id| Box::from(id.as_ref()));
+        match frame.command {
+            Command::Connect | Command::Stomp => self.handle_connect(frame, receipt, cx, out).map(Some),
+            Command::Subscribe => self.handle_subscribe(frame, receipt, cx).map(Some),
+            Command::Unsubscribe => self.handle_unsubscribe(frame, receipt).map(Some),
+            Command::Send => self.handle_send(frame, receipt, cx, out),
+            Command::Ack | Command::Nack => self.handle_ack(frame, receipt, out),
+            Command::Begin => self.handle_begin(frame, receipt, out),
+            Command::Commit => self.handle_commit(frame, receipt, out),
+            Command::Abort => self.handle_abort(frame, receipt, out),
+            Command::Disconnect => Ok(Some(Event::Disconnect { receipt })),
+            Command::Connected | Command::Message | Command::Receipt | Command::Error => {
+                Err(StompError::ServerFrame(frame.command))
+            }
+        }
+    }
+
+    fn handle_connect(
+        &mut self,
+        frame: &Frame<'_>,
+        receipt: Option<Box<str>>,
+        cx: &Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Event, StompError> {
+        let version = field::negotiate(frame.headers.value("accept-version").as_deref())?;
+        let (sends, wants) = frame.headers.value("heart-beat").map_or(Ok((0, 0)), |value| field::heart_beat(&value))?;
+        self.member = match frame.headers.value("member") {
+            Some(name) => Some(MemberId::new(&name).ok_or(StompError::BadMember)?),
+            None => None,
+        };
+        self.state = State::Connected(version);
+        self.heart_beat = HeartBeat::agree(sends, wants);
+        let (shard, conn) = cx.name;
+        let session = format!("{}-{}-{}", shard.index(), conn.slot, conn.generation);
+        let server = concat!("geoloop/", env!("CARGO_PKG_VERSION"));
+        let offered = (HEART_BEAT_MS, HEART_BEAT_MS);
+        send(out, |out| encode::encode_connected(out, version, server, &session, offered));
+        self.give_receipt(out, receipt.as_deref());
+        Ok(Event::Connected)
+    }
+
+    fn handle_subscribe(
+        &mut self,
+        frame: &Frame<'_>,
+        receipt: Option<Box<str>>,
+        cx: &Context<'_>,
+    ) -> Result<Event, StompError> {
+        let version = self.version();
+        let group = Destination::parse(&field::need(frame, "destination")?)?.to_subscribe()?;
+        let ack = AckMode::parse(frame.headers.value("ack").as_deref())?;
+        let id = match version {
+            Version::V10 => frame.headers.value("id"),
+            Version::V11 | Version::V12 => Some(field::need(frame, "id")?),
+        };
+        let id = id.map(|id| escaped(&id, version));
+        let since = match frame.headers.value("since") {
+            Some(since) => {
+                let number = parse_decimal(since.as_bytes()).and_then(Seq::new);
+                Some(number.ok_or(StompError::BadSince)?)
+            }
+            None => None,
+        };
+        let mut taken = self.subscriptions.iter().flatten();
+        if taken.any(|other| other.id == id && (id.is_some() || other.group == group)) {
+            return Err(StompError::IdInUse);
+        }
+        if self.subscriptions.iter().flatten().count() >= cx.limits.subscriptions_max {
+            return Err(StompError::SubscriptionsMax(cx.limits.subscriptions_max));
+        }
+        let ordinal = self.subscribed_ever;
+        self.subscribed_ever += 1;
+        let subscription = Subscription { id, ordinal, group, ack, unacknowledged: VecDeque::new() };
+        let place = self.subscriptions.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.subscriptions.reserve_exact(1);
+            self.subscriptions.push(None);
+            self.subscriptions.len() - 1
+        });
+        self.subscriptions[place] = Some(subscription);
+        let sub = u16::try_from(place).expect("--max-subscriptions is at most 65,535");
+        Ok(Event::Subscribe { sub, group, since, receipt })
+    }
+
+    fn handle_unsubscribe(&mut self, frame: &Frame<'_>, receipt: Option<Box<str>>) -> Result<Event, StompError> {
+        let version = self.version();
+        let sub = match (frame.headers.value("id"), version) {
+            (Some(id), Version::V10 | Version::V11 | Version::V12) => {
+                let id = escaped(&id, version);
+                self.place(|subscription| subscription.id.as_ref() == Some(&id))
+            }
+            // 1.0 lets a subscription without an id be ended by its destination.
+            (None, Version::V10) => {
+                let group = Destination::parse(&field::need(frame, "destination")?)?.to_subscribe()?;
+                self.place(|subscription| subscription.id.is_none() && subscription.group == group)
+            }
+            (None, Version::V11 | Version::V12) => {
+                return Err(FieldError::Missing { command: frame.command, header: "id" }.into());
+            }
+        };
+        Ok(Event::Unsubscribe { sub: sub.ok_or(StompError::UnknownSubscription)?, receipt })
+    }
+
+    fn place(&self, is_it: impl Fn(&Subscription) -> bool) -> Option<u16> {
+        let place = self.subscriptions.iter().position(|place| place.as_ref().is_some_and(&is_it))?;
+        u16::try_from(place).ok()
+    }
+
+    fn handle_send(
+        &mut self,
+        frame: &Frame<'_>,
+        receipt: Option<Box<str>>,
+        cx: &Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, StompError> {
+        let group = Destination::parse(&field::need(frame, "destination")?)?.to_publish();
+        let body = Ok(json::decode_publish(frame.body, cx.now.unix).map_err(StompError::Publish)?);
+        match frame.headers.value("transaction") {
+            None => Ok(Some(Event::Publish(Said { group: Some(group), body, receipt, bytes: frame.body.len() }))),
+            Some(id) => {
+                let said = Said { group: Some(group), body, receipt: None, bytes: frame.body.len() };
+                self.hold_back(&id, Act::Publish(said), frame.body.len())?;
+                self.give_receipt(out, receipt.as_deref());
+                Ok(None)
+            }
+        }
+    }
+
+    fn handle_ack(
+        &mut self,
+        frame: &Frame<'_>,
+        receipt: Option<Box<str>>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, StompError> {
+        let (ordinal, seq) = field::acknowledged(frame, self.version())?;
+        if let Some(id) = frame.headers.value("transaction") {
+            self.hold_back(&id, Act::Acknowledge { ordinal, seq }, 0)?;
+            self.give_receipt(out, receipt.as_deref());
+            return Ok(None);
+        }
+        self.give_receipt(out, receipt.as_deref());
+        self.acknowledge(ordinal, seq)
+    }
+
+    /// Takes an acknowledgement; one for a subscription that has ended since is late, not wrong.
+    fn acknowledge(&mut self, ordinal: u32, seq: Seq) -> Result<Option<Event>, StompError> {
+        if ordinal >= self.subscribed_ever {
+            return Err(StompError::NotSent);
+        }
+        let Some(sub) = self.place(|subscription| subscription.ordinal == ordinal) else { return Ok(None) };
+        let subscription = self.subscription_mut(sub).ok_or(StompError::UnknownSubscription)?;
+        if !subscription.acknowledge(seq) {
+            return Ok(None);
+        }
+        Ok(Some(Event::Acknowledged { sub }))
+    }
+
+    fn handle_begin(
+        &mut self,
+        frame: &Frame<'_>,
+        receipt: Option<Box<str>>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, StompError> {
+        let id = field::need(frame, "transaction")?;
+        let transactions = self.transactions.get_or_insert_default();
+        if transactions.open.iter().any(|transaction| *transaction.id == *id) {
+            return Err(StompError::TransactionInUse);
+        }
+        if transactions.open.len() >= STOMP_TRANSACTIONS_MAX {
+            return Err(StompError::TransactionsMax);
+        }
+        transactions.bytes += id.len();
+        transactions.open.push(Transaction { id: Box::from(id.as_ref()), bytes: id.len(), steps: Vec::new() });
+        self.give_receipt(out, receipt.as_deref());
+        Ok(None)
+    }
+
+    /// Keeps a frame for the COMMIT; each counts for what it holds and for a place in the list.
+    fn hold_back(&mut self, id: &str, act: Act, body_bytes: usize) -> Result<(), StompError> {
+        let transactions = self.transactions.as_mut().ok_or(StompError::UnknownTransaction)?;
+        let mut open = transactions.open.iter_mut();
+        let transaction = open.find(|open| *open.id == *id).ok_or(StompError::UnknownTransaction)?;
+        let bytes = body_bytes + size_of::<Act>();
+        if transactions.bytes + bytes > STOMP_TRANSACTION_BYTES_MAX {
+            return Err(StompError::TransactionBytesMax);
+        }
+        transaction.steps.push(act);
+        transaction.bytes += bytes;
+        transactions.bytes += bytes;
+        Ok(())
+    }
+
+    fn handle_commit(
+        &mut self,
+        frame: &Frame<'_>,
+        receipt: Option<Box<str>>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, StompError> {
+        let steps = self.end_transaction(frame)?.steps;
+        let mut events = VecDeque::with_capacity(steps.len());
+        for act in steps {
+            match act {
+                Act::Publish(said) => events.push_back(Event::Publish(said)),
+                Act::Acknowledge { ordinal, seq } => events.extend(self.acknowledge(ordinal, seq)?),
+            }
+        }
+        // The receipt comes once the last location is numbered.
+        let last = events.iter_mut().rev().find_map(|event| match event {
+            Event::Publish(said) => Some(said),
+            _acknowledged => None,
+        });
+        match last {
+            Some(said) => said.receipt = receipt,
+            None => self.give_receipt(out, receipt.as_deref()),
+        }
+        let first = events.pop_front();
+        if let Some(transactions) = self.transactions.as_mut() {
+            transactions.committed = events;
+        }
+        Ok(first)
+    }
+
+    fn handle_abort(
+        &mut self,
+        frame: &Frame<'_>,
+        receipt: Option<Box<str>>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, StompError> {
+        self.end_transaction(frame)?;
+        self.give_receipt(out, receipt.as_deref());
+        Ok(None)
+    }
+
+    fn end_transaction(&mut self, frame: &Frame<'_>) -> Result<Transaction, StompError> {
+        let id = field::need(frame, "transaction")?;
+        let transactions = self.transactions.as_mut().ok_or(StompError::UnknownTransaction)?;
+        let place = transactions.open.iter().position(|transaction| *transaction.id == *id);
+        let transaction = transactions.open.remove(place.ok_or(StompError::UnknownTransaction)?);
+        transactions.bytes -= transaction.bytes;
+        Ok(transaction)
+    }
+
+    /// Writes a receipt, if one was asked for.
+    pub fn give_receipt(&self, out: &mut Vec<u8>, receipt: Option<&str>) {
+        if let Some(receipt) = receipt {
+            send(out, |out| encode::encode_receipt(out, self.version(), receipt));
+        }
+    }
+
+    /// Writes an ERROR and the Close behind it.
+    pub fn encode_error(&self, out: &mut Vec<u8>, message: &str, detail: &str, receipt: Option<&str>) {
+        send(out, |out| encode::encode_error(out, self.version(), message, detail, receipt));
+        websocket_frame::encode_close(out, CloseCode::POLICY, message);
+    }
+
+    /// Writes the goodbye of a server that goes down and comes back.
+    pub fn encode_restart(&self, out: &mut Vec<u8>) {
+        let detail = "the server is draining: reconnect";
+        send(out, |out| encode::encode_error(out, self.version(), "draining", detail, None));
+        websocket::encode_restart(out);
+    }
+
+    fn refuse(&self, out: &mut Vec<u8>, error: &StompError, receipt: Option<&str>) -> Event {
+        let detail = error.to_string();
+        if matches!(error, StompError::Field(FieldError::NoCommonVersion)) {
+            send(out, |out| encode::encode_no_common_version(out, &detail));
+            websocket_frame::encode_close(out, CloseCode::PROTOCOL_ERROR, &detail);
+        } else {
+            self.encode_error(out, &detail, &detail, receipt);
+        }
+        Event::Failed(error.reason())
+    }
+}
+
+impl Default for Stomp {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Writes the Close that answers DISCONNECT, which needs no more words.
+pub fn encode_goodbye(out: &mut Vec<u8>) {
+    websocket_frame::encode_close(out, CloseCode::NORMAL, "");
+}
+
+/// Writes a heart-beat: a line end in a message of its own.
+pub fn encode_heart_beat(out: &mut Vec<u8>) {
+    websocket_frame::encode_frame(out, Opcode::Text, b"\n");
+}
+
+/// Writes a STOMP frame as one WebSocket text message.
+fn send(out: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>)) {
+    let mut frame = Vec::with_capacity(256);
+    encode(&mut frame);
+    websocket_frame::encode_frame(out, Opcode::Text, &frame);
+}
+
+fn escaped(id: &str, version: Version) -> Box<[u8]> {
+    let mut out = Vec::with_capacity(id.len());
+    append_escaped(&mut out, id, version);
+    out.into()
+}
+
+impl From<FieldError> for StompError {
+    fn from(error: FieldError) -> Self {
+        Self::Field(error)
+    }
+}
+
+impl StompError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Frame(error) => error.reason(),
+            Self::Field(error) => error.reason(),
+            Self::Publish(_) => Reason::BadPublish,
+            Self::SubscriptionsMax(_) => Reason::SubscriptionsMax,
+            Self::TransactionsMax | Self::TransactionBytesMax => Reason::TransactionsMax,
+            Self::NotConnected
+            | Self::ConnectedAlready
+            | Self::ServerFrame(_)
+            | Self::BadMember
+            | Self::BadSince
+            | Self::IdInUse
+            | Self::UnknownSubscription
+            | Self::UnknownTransaction
+            | Self::TransactionInUse
+            | Self::NotSent => Reason::Stomp,
+        }
+    }
+}
+
+impl std::fmt::Display for StompError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Frame(error) => error.fmt(f),
+            Self::Field(error) => error.fmt(f),
+            Self::Publish(error) => error.fmt(f),
+            Self::NotConnected => write!(f, "the first frame is neither CONNECT nor STOMP"),
+            Self::ConnectedAlready => write!(f, "the session is connected already"),
+            Self::ServerFrame(command) => write!(f, "{} is a server's frame", command.label()),
+            Self::BadMember => {
+                write!(f, "member is not 1 to {} bytes of utf-8 without controls", MemberId::BYTES_MAX)
+            }
+            Self::BadSince => write!(f, "since is not an integer from 0 to {}", Seq::END - 1),
+            Self::IdInUse => write!(f, "a subscription with this id exists already"),
+            Self::UnknownSubscription => write!(f, "there is no subscription with this id"),
+            Self::SubscriptionsMax(max) => write!(f, "the connection has its {max} subscriptions already"),
+            Self::UnknownTransaction => write!(f, "there is no transaction with this id"),
+            Self::TransactionInUse => write!(f, "a transaction with this id is open already"),
+            Self::TransactionsMax => write!(f, "the connection has its {STOMP_TRANSACTIONS_MAX} transactions already"),
+            Self::TransactionBytesMax => {
+                write!(f, "the open transactions would hold more than {STOMP_TRANSACTION_BYTES_MAX} bytes")
+            }
+            Self::NotSent => write!(f, "no message with this id was sent"),
+        }
+    }
+}

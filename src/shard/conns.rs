@@ -1,0 +1,257 @@
+//! The connections of one worker: a slab whose keys carry a generation, and what is known of each.
+
+use slab::Slab;
+
+use crate::clock::Tick;
+use crate::hub::GroupKey;
+use crate::hub::group::Cursor;
+use crate::ids::{ConnId, MemberId, Transport};
+use crate::session::Session;
+use crate::session::http::Reply;
+use crate::shard::out_queue::OutQueue;
+use crate::timer_wheel::TimerKey;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Conn {
+    /// What is spoken.
+    pub(super) session: Session,
+    /// What it waits for.
+    pub(super) interest: Interest,
+    /// What it is owed; `None` when nothing is and the socket takes writes.
+    pub(super) out: Option<Box<OutQueue>>,
+    /// Bytes that were read and cannot be acted on yet.
+    pub(super) unread: Option<Box<Unread>>,
+    /// When something must happen on its own; what, the session and the interest say.
+    pub(super) deadline: Option<Tick>,
+    /// The alarm that is set for it: at the deadline, or before it where that was moved since.
+    pub(super) alarm: Option<TimerKey>,
+    /// When bytes came last.
+    pub(super) heard: Tick,
+    generation: u32,
+    /// Publishes that other shards have not answered yet.
+    pub(super) under_way: u8,
+    /// What it is counted as.
+    pub(super) transport: Transport,
+    pub(super) flags: Flags,
+}
+
+/// Yes-or-no facts of a connection that no state implies.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Flags {
+    /// It is where it will stay: at the home of the first group it named, or where that was found too large.
+    pub(super) settled: bool,
+    /// The reactor was told to read no further and has not been told otherwise.
+    pub(super) held: bool,
+    /// The socket is beyond use: it goes as soon as nothing is being iterated.
+    pub(super) dead: bool,
+    /// It came when there was no place: only probes and scrapes are answered.
+    pub(super) surplus: bool,
+    /// Its peer has closed its side: nothing more will come.
+    pub(super) ended: bool,
+    /// A drain has told it to go.
+    pub(super) told: bool,
+    /// A STOMP subscription has fallen behind: its feeds are looked at when it is flushed.
+    pub(super) behind: bool,
+}
+
+/// Bytes that were read and cannot be acted on yet.
+#[derive(Debug, Default)]
+pub(super) struct Unread {
+    pub(super) bytes: Vec<u8>,
+}
+
+/// A slot is all that an idle connection owns here; two cache lines of it.
+const _: () = assert!(size_of::<Option<Conn>>() <= 128);
+
+/// What a connection waits for.
+#[derive(Debug, Default)]
+pub(super) enum Interest {
+    /// Nothing: it is its turn to speak.
+    #[default]
+    None,
+    /// An answer from another shard.
+    Asked(Asked),
+    /// The next update, as the answer to a long poll.
+    Poll(Poll),
+    /// Every update of one group, on SSE or WebSocket.
+    Stream(Stream),
+    /// Every update of several groups, on STOMP; by place in the session's table.
+    Feeds(Box<Feeds>),
+}
+
+/// A request that another shard is asked about.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) reply: Reply,
+    pub(super) about: About,
+}
+
+/// What it is about.
+#[derive(Debug)]
+pub(super) enum About {
+    /// A location to be numbered.
+    Publish,
+    /// The same, answered as one event.
+    OneShot,
+    /// The newest update, unless the client has it.
+    Newest { if_none_match: Option<Box<[u8]>> },
+    /// All members.
+    Snapshot,
+    /// Every shard's counts.
+    Scrape,
+}
+
+/// A parked long poll.
+#[derive(Debug)]
+pub(super) struct Poll {
+    pub(super) place: Place,
+    pub(super) cursor: Cursor,
+    pub(super) reply: Reply,
+    pub(super) member: Option<MemberId>,
+}
+
+/// An endless stream of one group.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) feed: Feed,
+    pub(super) member: Option<MemberId>,
+}
+
+/// The subscriptions of a STOMP connection.
+#[derive(Debug, Default)]
+pub(super) struct Feeds {
+    pub(super) feeds: Vec<Option<Feed>>,
+    /// When the next heart-beat goes out.
+    pub(super) next_beat: Option<Tick>,
+}
+
+/// Where a subscriber stands among a group's waiters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nowhere yet: the group's mirror has been sent for.
+    Coming,
+    /// In the lane of its form, at this position.
+    Here { key: GroupKey, position: u32 },
+}
+
+/// What one subscriber is owed of one group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Feed {
+    pub(super) place: Place,
+    pub(super) pace: Pace,
+}
+
+/// How a subscriber takes its updates.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pace {
+    /// Accepts: each update as it is told. Next: `Behind`, when too much waits for its socket.
+    Live,
+    /// Accepts: what follows the cursor, read from the ring as its socket drains. Next: `Live`, when caught up.
+    Behind {
+        cursor: Cursor,
+        /// It fell behind by itself; what it does not get for that counts as conflated.
+        slow: bool,
+    },
+}
+
+/// The table of connections.
+#[derive(Debug, Default)]
+pub(super) struct Conns {
+    slots: Slab<Conn>,
+    given_away: u32,
+}
+
+impl Conns {
+    /// A table that grows to this many without moving.
+    pub(super) fn with_capacity(slots: usize) -> Self {
+        Self { slots: Slab::with_capacity(slots), given_away: 0 }
+    }
+
+    /// A place for a connection that has just come.
+    pub(super) fn insert(&mut self, session: Session, heard: Tick) -> ConnId {
+        self.given_away = self.given_away.wrapping_add(1);
+        let generation = self.given_away;
+        let slot = self.slots.insert(Conn {
+            session,
+            interest: Interest::None,
+            out: None,
+            unread: None,
+            deadline: None,
+            alarm: None,
+            heard,
+            generation,
+            under_way: 0,
+            transport: Transport::Http,
+            flags: Flags::default(),
+        });
+        ConnId { slot: u32::try_from(slot).expect("descriptors are fewer than 2^32"), generation }
+    }
+
+    /// The connection, unless it is gone.
+    pub(super) fn get(&self, id: ConnId) -> Option<&Conn> {
+        self.slots.get(id.slot as usize).filter(|conn| conn.generation == id.generation)
+    }
+
+    /// The connection, unless it is gone.
+    pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.slots.get_mut(id.slot as usize).filter(|conn| conn.generation == id.generation)
+    }
+
+    /// The connection in a slot that a group's waiters name: those are taken out before it goes.
+    pub(super) fn at_mut(&mut self, slot: u32) -> Option<(ConnId, &mut Conn)> {
+        let conn = self.slots.get_mut(slot as usize)?;
+        Some((ConnId { slot, generation: conn.generation }, conn))
+    }
+
+    /// Forgets a connection.
+    pub(super) fn remove(&mut self, id: ConnId) -> Option<Conn> {
+        self.get(id)?;
+        self.slots.try_remove(id.slot as usize)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// One past the highest slot that may be taken.
+    pub(super) fn slots_end(&self) -> u32 {
+        u32::try_from(self.slots.capacity()).unwrap_or(u32::MAX)
+    }
+
+    /// Every connection, in the order of the slots.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+        self.slots.iter().map(|(slot, conn)| (ConnId { slot: slot as u32, generation: conn.generation }, conn))
+    }
+}
+
+impl Conn {
+    /// Whether its peer may not be listened to for now: it waits for an answer, or has too much under way or unsent.
+    pub(super) fn must_wait(&self, queue_bytes_max: usize, under_way_max: u8) -> bool {
+        let waits = match &self.interest {
+            Interest::Asked(_) | Interest::Poll(_) => true,
+            Interest::None | Interest::Stream(_) | Interest::Feeds(_) => false,
+        };
+        waits
+            || self.under_way >= under_way_max
+            || self.out.as_ref().is_some_and(|out| out.control().len() > queue_bytes_max || out.closes)
+    }
+
+    /// Whether it keeps a request or stream open until there is something to say.
+    pub(super) fn is_parked(&self) -> bool {
+        match &self.interest {
+            Interest::Poll(_) | Interest::Stream(_) | Interest::Feeds(_) => true,
+            Interest::None | Interest::Asked(_) => false,
+        }
+    }
+
+    /// How many subscriptions it has.
+    pub(super) fn subscriptions(&self) -> usize {
+        match &self.interest {
+            Interest::Poll(_) | Interest::Stream(_) => 1,
+            Interest::Feeds(feeds) => feeds.feeds.iter().flatten().count(),
+            Interest::None | Interest::Asked(_) => 0,
+        }
+    }
+}
