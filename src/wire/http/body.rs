@@ -1,1 +1,326 @@
-//! To be written.
+//! Request bodies: bytes to content (RFC 9112, sections 6.2 and 7.1).
+//!
+//! Reads by length or by chunks as the head said, appends the content to a caller's buffer, and touches no byte
+//! behind the body, for a pipelined request may lie there. It is stricter than senders are asked to be: lines of
+//! chunk framing end in CR LF and nothing else, because a reader in front of us may have read them otherwise.
+
+use std::fmt;
+
+use crate::limits::CHUNK_FRAMING_BYTES_PER_BODY_BYTE;
+use crate::report::Reason;
+use crate::wire::http::request::Framing;
+use crate::wire::http::response::Status;
+
+/// Digits of a chunk size: 64 bits; more could only be leading zeros.
+const CHUNK_SIZE_DIGITS_MAX: u8 = 16;
+
+/// How far a body has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyProgress {
+    /// How many input bytes it took; give the rest again, with more behind it, if it is not done.
+    pub used: usize,
+    /// The body is whole.
+    pub done: bool,
+}
+
+/// Why a body is refused; every one is final: answer and close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// Longer than `--max-body-bytes`.
+    TooLarge {
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// Chunk sizes, extensions and trailers together take more than they may.
+    TooMuchFraming {
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The chunk size is not 1 to 16 hexadecimal digits, or is followed by something other than an extension.
+    ChunkSize,
+    /// A chunk extension holds a control character or a quoted string without its end.
+    ChunkExtension,
+    /// A chunk's data is not followed by CR LF.
+    ChunkEnd,
+    /// A line of chunk framing does not end in CR LF.
+    LineEnd,
+    /// A trailer line is not a name, a colon and a value.
+    Trailer,
+}
+
+impl BodyError {
+    /// The status of the answer.
+    #[must_use]
+    pub const fn status(self) -> Status {
+        match self {
+            Self::TooLarge { .. } | Self::TooMuchFraming { .. } => Status::ContentTooLarge,
+            Self::ChunkSize | Self::ChunkExtension | Self::ChunkEnd | Self::LineEnd | Self::Trailer => {
+                Status::BadRequest
+            }
+        }
+    }
+
+    /// What the refusal is counted as.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::TooLarge { .. } | Self::TooMuchFraming { .. } => Reason::BodyMax,
+            Self::ChunkSize | Self::ChunkExtension | Self::ChunkEnd | Self::LineEnd | Self::Trailer => {
+                Reason::BadRequest
+            }
+        }
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { bytes_max } => write!(f, "the body is longer than {bytes_max} bytes"),
+            Self::TooMuchFraming { bytes_max } => {
+                write!(f, "chunk sizes, extensions and trailers take more than {bytes_max} bytes")
+            }
+            Self::ChunkSize => {
+                write!(f, "a chunk size is not 1 to {CHUNK_SIZE_DIGITS_MAX} hexadecimal digits")
+            }
+            Self::ChunkExtension => f.write_str("a chunk extension is not printable text"),
+            Self::ChunkEnd => f.write_str("the data of a chunk is not followed by CR LF"),
+            Self::LineEnd => f.write_str("a line of chunk framing does not end in CR LF"),
+            Self::Trailer => f.write_str("a trailer line is not a name, a colon and a value"),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+/// Where in a body the next byte falls.
+///
+/// ```text
+/// Size -> (SizeBlank | Extension <-> Quoted <-> Escaped) -> SizeLf -> Data -> DataCr -> DataLf -> Size
+///                                                              \ (size 0)
+///                                                               TrailerStart -> TrailerName -> TrailerValue -> TrailerLf
+///                                                                  \ (CR)                        back to TrailerStart
+///                                                                   EndLf -> Done
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Accepts: content of a body with a length. Next: `Done`.
+    Content { left: usize },
+    /// Accepts: hexadecimal digits, then a blank, `;` or CR.
+    Size { size: usize, digits: u8 },
+    /// Accepts: blanks before the `;` of an extension, and that.
+    SizeBlank { size: usize },
+    /// Accepts: an extension, unread, to `"` or CR.
+    Extension { size: usize },
+    /// Accepts: a quoted string, unread, to `\` or `"`.
+    Quoted { size: usize },
+    /// Accepts: the byte behind a `\`.
+    Escaped { size: usize },
+    /// Accepts: the LF of a size line. Next: `Data`, or `TrailerStart` behind size 0.
+    SizeLf { size: usize },
+    /// Accepts: content of a chunk. Next: `DataCr`.
+    Data { left: usize },
+    /// Accepts: the CR behind a chunk's data.
+    DataCr,
+    /// Accepts: the LF behind a chunk's data. Next: `Size`.
+    DataLf,
+    /// Accepts: the first byte of a trailer's name, or the CR that ends the body.
+    TrailerStart,
+    /// Accepts: the rest of the name, to the colon.
+    TrailerName,
+    /// Accepts: the value, unread, to CR.
+    TrailerValue,
+    /// Accepts: the LF of a trailer line. Next: `TrailerStart`.
+    TrailerLf,
+    /// Accepts: the LF that ends the body. Next: `Done`.
+    EndLf,
+    /// Accepts: nothing more.
+    Done,
+}
+
+/// Reads one request's body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyDecoder {
+    state: State,
+    /// Content that the chunks to come may still hold.
+    content_left: usize,
+    /// Bytes that may still be spent on chunk framing.
+    framing_left: usize,
+    body_bytes_max: usize,
+}
+
+impl BodyDecoder {
+    /// A decoder for a body framed as its head said.
+    ///
+    /// # Errors
+    /// [`BodyError::TooLarge`] of a length over the limit, before any byte of the body is asked for: a client
+    /// that waits for `100 Continue` must be told instead.
+    pub fn new(framing: Framing, body_bytes_max: usize) -> Result<Self, BodyError> {
+        let state = match framing {
+            Framing::None | Framing::Length(0) => State::Done,
+            Framing::Length(length) => match usize::try_from(length) {
+                Ok(left) if left <= body_bytes_max => State::Content { left },
+                Ok(_) | Err(_) => return Err(BodyError::TooLarge { bytes_max: body_bytes_max }),
+            },
+            Framing::Chunked => State::Size { size: 0, digits: 0 },
+        };
+        let framing_left = framing_bytes_max(body_bytes_max);
+        Ok(Self { state, content_left: body_bytes_max, framing_left, body_bytes_max })
+    }
+
+    /// Whether the body is whole; at once where there is none.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+
+    /// Takes what it can from `input` and appends the content to `body`. Bytes behind the body stay untouched.
+    ///
+    /// # Errors
+    /// [`BodyError`], always final. What `body` holds then is of no use.
+    pub fn decode(&mut self, input: &[u8], body: &mut Vec<u8>) -> Result<BodyProgress, BodyError> {
+        let mut rest = input;
+        while let [byte, after @ ..] = rest {
+            match self.state {
+                State::Content { left } => {
+                    let left = left - take_content(&mut rest, left, body);
+                    self.state = if left == 0 { State::Done } else { State::Content { left } };
+                }
+                State::Data { left } => {
+                    let left = left - take_content(&mut rest, left, body);
+                    self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+                }
+                State::Done => break,
+                State::Size { .. }
+                | State::SizeBlank { .. }
+                | State::Extension { .. }
+                | State::Quoted { .. }
+                | State::Escaped { .. }
+                | State::SizeLf { .. }
+                | State::DataCr
+                | State::DataLf
+                | State::TrailerStart
+                | State::TrailerName
+                | State::TrailerValue
+                | State::TrailerLf
+                | State::EndLf => {
+                    self.take_framing(*byte)?;
+                    rest = after;
+                }
+            }
+        }
+        Ok(BodyProgress { used: input.len() - rest.len(), done: self.is_done() })
+    }
+
+    fn take_framing(&mut self, byte: u8) -> Result<(), BodyError> {
+        let too_much = BodyError::TooMuchFraming { bytes_max: framing_bytes_max(self.body_bytes_max) };
+        self.framing_left = self.framing_left.checked_sub(1).ok_or(too_much)?;
+        self.state = match self.state {
+            State::Size { size, digits } => self.size(size, digits, byte)?,
+            State::SizeBlank { size } => match byte {
+                b' ' | b'\t' => State::SizeBlank { size },
+                b';' => State::Extension { size },
+                _ => return Err(BodyError::ChunkSize),
+            },
+            State::Extension { size } => match byte {
+                b'\r' => State::SizeLf { size },
+                b'"' => State::Quoted { size },
+                _ => printable(byte, BodyError::ChunkExtension).map(|()| State::Extension { size })?,
+            },
+            State::Quoted { size } => match byte {
+                b'"' => State::Extension { size },
+                b'\\' => State::Escaped { size },
+                _ => printable(byte, BodyError::ChunkExtension).map(|()| State::Quoted { size })?,
+            },
+            State::Escaped { size } => {
+                printable(byte, BodyError::ChunkExtension).map(|()| State::Quoted { size })?
+            }
+            State::SizeLf { size } => {
+                expect(byte, b'\n', BodyError::LineEnd)?;
+                // Subtracted once the line is whole; `size` has already been held against it.
+                self.content_left -= size;
+                if size == 0 { State::TrailerStart } else { State::Data { left: size } }
+            }
+            State::DataCr => expect(byte, b'\r', BodyError::ChunkEnd).map(|()| State::DataLf)?,
+            State::DataLf => {
+                expect(byte, b'\n', BodyError::ChunkEnd).map(|()| State::Size { size: 0, digits: 0 })?
+            }
+            State::TrailerStart if byte == b'\r' => State::EndLf,
+            State::TrailerStart if is_token_byte(byte) => State::TrailerName,
+            State::TrailerName if byte == b':' => State::TrailerValue,
+            State::TrailerName if is_token_byte(byte) => State::TrailerName,
+            State::TrailerStart | State::TrailerName => return Err(BodyError::Trailer),
+            State::TrailerValue if byte == b'\r' => State::TrailerLf,
+            State::TrailerValue => printable(byte, BodyError::Trailer).map(|()| State::TrailerValue)?,
+            State::TrailerLf => expect(byte, b'\n', BodyError::LineEnd).map(|()| State::TrailerStart)?,
+            State::EndLf => expect(byte, b'\n', BodyError::LineEnd).map(|()| State::Done)?,
+            State::Content { .. } | State::Data { .. } | State::Done => self.state,
+        };
+        Ok(())
+    }
+
+    /// One byte of a chunk size. A size that cannot fit is refused as soon as its digits say so.
+    fn size(&self, size: usize, digits: u8, byte: u8) -> Result<State, BodyError> {
+        let Some(digit) = char::from(byte).to_digit(16) else {
+            return match byte {
+                _ if digits == 0 => Err(BodyError::ChunkSize),
+                b'\r' => Ok(State::SizeLf { size }),
+                b';' => Ok(State::Extension { size }),
+                b' ' | b'\t' => Ok(State::SizeBlank { size }),
+                _ => Err(BodyError::ChunkSize),
+            };
+        };
+        if digits == CHUNK_SIZE_DIGITS_MAX {
+            return Err(BodyError::ChunkSize);
+        }
+        let grown = size.checked_mul(16).and_then(|size| size.checked_add(digit as usize));
+        match grown {
+            Some(size) if size <= self.content_left => Ok(State::Size { size, digits: digits + 1 }),
+            Some(_) | None => Err(BodyError::TooLarge { bytes_max: self.body_bytes_max }),
+        }
+    }
+}
+
+/// What chunk framing may take in all: its share of each byte of the body, and as much once more for the last
+/// chunk, so that a limit of one byte can still be met.
+const fn framing_bytes_max(body_bytes_max: usize) -> usize {
+    body_bytes_max.saturating_add(1).saturating_mul(CHUNK_FRAMING_BYTES_PER_BODY_BYTE)
+}
+
+/// Moves up to `left` bytes from the front of `rest` to `body`, and says how many.
+fn take_content(rest: &mut &[u8], left: usize, body: &mut Vec<u8>) -> usize {
+    let (content, behind) = rest.split_at(left.min(rest.len()));
+    body.extend_from_slice(content);
+    *rest = behind;
+    content.len()
+}
+
+fn expect(byte: u8, expected: u8, error: BodyError) -> Result<(), BodyError> {
+    if byte == expected { Ok(()) } else { Err(error) }
+}
+
+/// Takes text with blanks, and refuses controls: among them the LF that would end a line in a laxer reader.
+fn printable(byte: u8, error: BodyError) -> Result<(), BodyError> {
+    if byte == b'\t' || !byte.is_ascii_control() { Ok(()) } else { Err(error) }
+}
+
+/// A byte of a token (RFC 9110, section 5.6.2).
+const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}

@@ -1,1 +1,652 @@
-//! To be written.
+//! Request heads: request line and header fields to [`RequestHead`] (RFC 9112, sections 2, 3, 6 and 9.3).
+//!
+//! The only file that knows httparse. It knows no address ([`crate::route`] does) and no body bytes
+//! ([`crate::wire::http::body`] does), but decides how a body is framed, strictly: whatever two readers could
+//! read differently is refused, for that is what request smuggling is made of (RFC 9112, section 11.2).
+//!
+//! Nothing is copied or allocated: a head borrows the bytes that it was read from, and what the hot path asks of
+//! its fields is found in the one pass that checks them.
+
+use std::fmt;
+use std::mem::MaybeUninit;
+
+use httparse::Header;
+
+use crate::ids::{Seq, parse_decimal};
+use crate::limits::HTTP_HEADERS_MAX;
+use crate::report::Reason;
+use crate::route::Method;
+use crate::wire::Parsed;
+use crate::wire::http::response::Status;
+
+/// What a head may measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Request line and fields, with the empty line that ends them and any that precede.
+    pub head_bytes_max: usize,
+    /// The request target.
+    pub target_bytes_max: usize,
+}
+
+/// The version that an answer has to keep to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// Closes unless asked to stay, knows no chunks and no upgrade.
+    Http10,
+    /// HTTP/1.1, and what calls itself a later 1.x: it is answered with the highest that we speak
+    /// (RFC 9110, section 2.5).
+    Http11,
+}
+
+/// Where the body ends (RFC 9112, section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none.
+    None,
+    /// After this many bytes.
+    Length(u64),
+    /// After the last chunk.
+    Chunked,
+}
+
+/// One request line and its header fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestHead<'a> {
+    /// The method.
+    pub method: Method,
+    /// The target as it came.
+    pub target: &'a [u8],
+    /// The version.
+    pub version: Version,
+    /// Where the body ends.
+    pub framing: Framing,
+    /// The connection is to go on after this request (RFC 9112, section 9.3).
+    pub keep_alive: bool,
+    /// The client waits for `100 Continue` before it sends its body, and there is a body to send.
+    pub expect_continue: bool,
+    /// `Connection: upgrade` and `Upgrade: websocket`; never in HTTP/1.0 (RFC 9110, section 7.8).
+    pub upgrade_websocket: bool,
+    /// There is an `Origin`.
+    pub has_origin: bool,
+    /// There is an `If-None-Match`.
+    pub has_if_none_match: bool,
+    /// There is a `Last-Event-ID`.
+    pub has_last_event_id: bool,
+    /// There is a `Sec-Fetch-Site`.
+    pub has_sec_fetch_site: bool,
+    host: Option<&'a [u8]>,
+    /// The field lines with the empty line behind them, already validated.
+    fields: &'a [u8],
+}
+
+impl<'a> RequestHead<'a> {
+    /// The first value of a field, without the blanks around it; the name's case does not count.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&'a [u8]> {
+        self.field_values(name).next()
+    }
+
+    /// All values of a field, one a line, without the blanks around them. Searches only as far as it is asked.
+    pub fn field_values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let lines = self.fields.split(|byte| *byte == b'\n');
+        // The empty line is the only one without a colon.
+        let fields = lines.map_while(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            Some((&line[..colon], &line[colon + 1..]))
+        });
+        fields
+            .filter(move |(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value.trim_ascii())
+    }
+
+    /// Whether a comma list such as `Connection` or `Upgrade` names a token, in any case, on any of its lines.
+    #[must_use]
+    pub fn has_token(&self, name: &str, token: &str) -> bool {
+        self.field_values(name).any(|value| list_has(value, token))
+    }
+
+    /// The authority that the request is for: the target's if it is in absolute-form, else the `Host` field's
+    /// (RFC 9112, section 3.2.2).
+    #[must_use]
+    pub fn host(&self) -> Option<&'a [u8]> {
+        if matches!(self.target, [b'/', ..] | b"*") {
+            return self.host;
+        }
+        let Some(scheme_end) = self.target.windows(3).position(|three| three == b"://") else {
+            return self.host;
+        };
+        let rest = &self.target[scheme_end + 3..];
+        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+        Some(&rest[..end])
+    }
+}
+
+/// Why a head is refused; every one is final: answer and close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadError {
+    /// The request line is not `method SP target SP version` (RFC 9112, section 3).
+    RequestLine,
+    /// A field line breaks RFC 9112, section 5: bad name, blank before the colon, NUL, bare CR, folded line.
+    FieldLine,
+    /// A line ends in a CR without LF (RFC 9112, section 2.2).
+    LineEnd,
+    /// Not HTTP/1.x (RFC 9110, section 2.5).
+    Version,
+    /// More field lines than [`HTTP_HEADERS_MAX`].
+    TooManyFields,
+    /// Longer than `--max-head-bytes`.
+    HeadTooLong {
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The target is longer than `--max-target-bytes`.
+    TargetTooLong {
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// HTTP/1.1 without `Host` (RFC 9112, section 3.2).
+    HostMissing,
+    /// More than one `Host` (RFC 9112, section 3.2).
+    HostRepeated,
+    /// `Host` is no authority (RFC 9112, section 3.2).
+    HostInvalid,
+    /// `Content-Length` is not one decimal integer (RFC 9112, section 6.3).
+    LengthInvalid,
+    /// More than one `Content-Length`, the same or not (RFC 9110, section 8.6 lets us refuse both).
+    LengthRepeated,
+    /// `Transfer-Encoding` and `Content-Length` together (RFC 9112, section 6.3).
+    BothFramings,
+    /// `Transfer-Encoding` in HTTP/1.0 (RFC 9112, section 6.1).
+    CodingInHttp10,
+    /// The last transfer coding is not `chunked`, or it is applied twice (RFC 9112, sections 6.1 and 6.3).
+    ChunkedMisplaced,
+    /// A transfer coding below `chunked` that we do not know (RFC 9112, section 6.1).
+    CodingUnknown,
+    /// `Expect` asks for something other than `100-continue` (RFC 9110, section 10.1.1).
+    Expectation,
+}
+
+impl HeadError {
+    /// The status of the answer.
+    #[must_use]
+    pub const fn status(self) -> Status {
+        match self {
+            Self::RequestLine
+            | Self::FieldLine
+            | Self::LineEnd
+            | Self::HostMissing
+            | Self::HostRepeated
+            | Self::HostInvalid
+            | Self::LengthInvalid
+            | Self::LengthRepeated
+            | Self::BothFramings
+            | Self::CodingInHttp10
+            | Self::ChunkedMisplaced => Status::BadRequest,
+            Self::Version => Status::HttpVersionNotSupported,
+            Self::TooManyFields | Self::HeadTooLong { .. } => Status::RequestHeaderFieldsTooLarge,
+            Self::TargetTooLong { .. } => Status::UriTooLong,
+            Self::CodingUnknown => Status::NotImplemented,
+            Self::Expectation => Status::ExpectationFailed,
+        }
+    }
+
+    /// What the refusal is counted as.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::TooManyFields | Self::HeadTooLong { .. } => Reason::HeadMax,
+            Self::TargetTooLong { .. } => Reason::TargetMax,
+            Self::RequestLine
+            | Self::FieldLine
+            | Self::LineEnd
+            | Self::Version
+            | Self::HostMissing
+            | Self::HostRepeated
+            | Self::HostInvalid
+            | Self::LengthInvalid
+            | Self::LengthRepeated
+            | Self::BothFramings
+            | Self::CodingInHttp10
+            | Self::ChunkedMisplaced
+            | Self::CodingUnknown
+            | Self::Expectation => Reason::BadRequest,
+        }
+    }
+}
+
+impl fmt::Display for HeadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RequestLine => f.write_str("the request line is not method, target and version"),
+            Self::FieldLine => f.write_str("a header line is not a name, a colon and a value"),
+            Self::LineEnd => f.write_str("a carriage return stands without its line feed"),
+            Self::Version => f.write_str("the version is not HTTP/1.0 or HTTP/1.1"),
+            Self::TooManyFields => write!(f, "the head has more than {HTTP_HEADERS_MAX} header lines"),
+            Self::HeadTooLong { bytes_max } => write!(f, "the head is longer than {bytes_max} bytes"),
+            Self::TargetTooLong { bytes_max } => write!(f, "the target is longer than {bytes_max} bytes"),
+            Self::HostMissing => f.write_str("host is missing"),
+            Self::HostRepeated => f.write_str("host is given more than once"),
+            Self::HostInvalid => f.write_str("host is not a name and a port"),
+            Self::LengthInvalid => f.write_str("content-length is not one decimal integer"),
+            Self::LengthRepeated => f.write_str("content-length is given more than once"),
+            Self::BothFramings => f.write_str("content-length and transfer-encoding are both given"),
+            Self::CodingInHttp10 => f.write_str("transfer-encoding is given in HTTP/1.0"),
+            Self::ChunkedMisplaced => f.write_str("chunked is not the last transfer coding, once"),
+            Self::CodingUnknown => f.write_str("a transfer coding other than chunked is given"),
+            Self::Expectation => f.write_str("the expectation is not 100-continue"),
+        }
+    }
+}
+
+impl std::error::Error for HeadError {}
+
+impl From<httparse::Error> for HeadError {
+    fn from(error: httparse::Error) -> Self {
+        match error {
+            httparse::Error::HeaderName | httparse::Error::HeaderValue => Self::FieldLine,
+            httparse::Error::NewLine => Self::LineEnd,
+            httparse::Error::Token | httparse::Error::Status => Self::RequestLine,
+            httparse::Error::TooManyHeaders => Self::TooManyFields,
+            httparse::Error::Version => Self::Version,
+        }
+    }
+}
+
+/// Decodes one request head from the start of `input`.
+///
+/// `scanned` says how many bytes at its start an earlier call has already answered `Partial` for (0 at first).
+/// Only what came behind them is then searched for the end of the head, and the whole is parsed once more when
+/// it is there, so a peer that dribbles single bytes costs linear work. A first call parses at once: most heads
+/// come whole, and nonsense is refused without waiting for its end.
+///
+/// Empty lines before the request line are skipped and lines may end in a bare LF (RFC 9112, section 2.2). A
+/// target may hold raw UTF-8, as some clients send it in queries.
+///
+/// # Errors
+/// [`HeadError`], always final. The limits hold for an unfinished head too.
+pub fn decode<'a>(
+    input: &'a [u8],
+    scanned: usize,
+    limits: &HeadLimits,
+) -> Result<Parsed<RequestHead<'a>>, HeadError> {
+    if scanned > 0 && !has_new_empty_line(input, scanned) {
+        return partial(input, scanned, limits);
+    }
+    let mut space = [const { MaybeUninit::uninit() }; HTTP_HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    let parsed = request.parse_with_uninit_headers(input, &mut space);
+    let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
+    match parsed {
+        Ok(httparse::Status::Partial) => partial(input, scanned, limits),
+        Ok(httparse::Status::Complete(used)) => {
+            let version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
+            let line = RequestLine { method, target, version };
+            complete(input, used, limits, &line, request.headers)
+        }
+        // httparse gives up on a version only behind a good method and target.
+        Err(httparse::Error::Version) => decode_other_version(input, scanned, limits, method, target),
+        Err(error) => Err(error.into()),
+    }
+}
+
+struct RequestLine<'a> {
+    method: &'a str,
+    target: &'a str,
+    version: Version,
+}
+
+/// Decodes a head whose version is neither 1.0 nor 1.1: rare, so it may fill an array of empty headers.
+fn decode_other_version<'a>(
+    input: &'a [u8],
+    scanned: usize,
+    limits: &HeadLimits,
+    method: &'a str,
+    target: &'a str,
+) -> Result<Parsed<RequestHead<'a>>, HeadError> {
+    let line_start = leading_empty_bytes(input);
+    let version_start = line_start + method.len() + 1 + target.len() + 1;
+    let after_version = match input.get(version_start..).unwrap_or_default() {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9', rest @ ..] => rest,
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9', ..] => return Err(HeadError::Version),
+        short if short.len() < 8 && b"HTTP/".starts_with(&short[..short.len().min(5)]) => {
+            return partial(input, scanned, limits);
+        }
+        _ => return Err(HeadError::RequestLine),
+    };
+    let fields = match after_version {
+        [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] => rest,
+        [] | [b'\r'] => return partial(input, scanned, limits),
+        _ => return Err(HeadError::RequestLine),
+    };
+    let mut space = [httparse::EMPTY_HEADER; HTTP_HEADERS_MAX];
+    match httparse::parse_headers(fields, &mut space)? {
+        httparse::Status::Partial => partial(input, scanned, limits),
+        httparse::Status::Complete((used, headers)) => {
+            let used = input.len() - fields.len() + used;
+            complete(input, used, limits, &RequestLine { method, target, version: Version::Http11 }, headers)
+        }
+    }
+}
+
+fn complete<'a>(
+    input: &'a [u8],
+    used: usize,
+    limits: &HeadLimits,
+    line: &RequestLine<'a>,
+    headers: &[Header<'a>],
+) -> Result<Parsed<RequestHead<'a>>, HeadError> {
+    if line.target.len() > limits.target_bytes_max {
+        return Err(HeadError::TargetTooLong { bytes_max: limits.target_bytes_max });
+    }
+    if used > limits.head_bytes_max {
+        return Err(HeadError::HeadTooLong { bytes_max: limits.head_bytes_max });
+    }
+    let mut seen = Seen::default();
+    for header in headers {
+        seen.take(header)?;
+    }
+    // The line is `method SP target SP HTTP/x.y`, so its LF is one or two bytes behind that.
+    let version_end =
+        leading_empty_bytes(input) + line.method.len() + 1 + line.target.len() + " HTTP/1.1".len();
+    let fields_start = version_end + if input[version_end] == b'\r' { 2 } else { 1 };
+    let value = seen.head(line, &input[fields_start..used])?;
+    Ok(Parsed::Complete { value, used })
+}
+
+/// Says `Partial` of a head that may still become one within the limits.
+fn partial<'a>(
+    input: &[u8],
+    scanned: usize,
+    limits: &HeadLimits,
+) -> Result<Parsed<RequestHead<'a>>, HeadError> {
+    if unfinished_target_is_too_long(input, scanned, limits.target_bytes_max) {
+        return Err(HeadError::TargetTooLong { bytes_max: limits.target_bytes_max });
+    }
+    // At the limit already: whatever ends it would be one byte too many.
+    if input.len() >= limits.head_bytes_max {
+        return Err(HeadError::HeadTooLong { bytes_max: limits.head_bytes_max });
+    }
+    Ok(Parsed::Partial)
+}
+
+/// Methods are looked for this far: the longest registered has 17 letters (`UPDATEREDIRECTREF`).
+const METHOD_BYTES_MAX: usize = 32;
+
+fn unfinished_target_is_too_long(input: &[u8], scanned: usize, bytes_max: usize) -> bool {
+    if input.len() <= bytes_max {
+        return false;
+    }
+    let method_start = leading_empty_bytes(input);
+    let mut method = input[method_start..].iter().take(METHOD_BYTES_MAX + 1);
+    let Some(method_bytes) = method.position(|byte| *byte == b' ') else { return false };
+    let target_start = method_start + method_bytes + 1;
+    let too_long = target_start + bytes_max + 1;
+    // An earlier call that saw as much has decided it; deciding again with every byte would be quadratic.
+    scanned < too_long
+        && input.get(target_start..too_long).is_some_and(|target| !target.iter().any(|byte| *byte <= b' '))
+}
+
+fn leading_empty_bytes(input: &[u8]) -> usize {
+    input.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(input.len())
+}
+
+/// Whether an empty line ends behind the first `scanned` bytes. A line end and an empty line are `LF LF` or
+/// `LF CR LF`, so the search starts two bytes early.
+fn has_new_empty_line(input: &[u8], scanned: usize) -> bool {
+    let mut rest = input.get(scanned.saturating_sub(2)..).unwrap_or_default();
+    while let Some(line_end) = rest.iter().position(|byte| *byte == b'\n') {
+        rest = &rest[line_end + 1..];
+        if matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
+            return true;
+        }
+    }
+    false
+}
+
+/// A field that the head itself has to understand.
+#[derive(Clone, Copy)]
+enum Known {
+    Host,
+    Connection,
+    ContentLength,
+    TransferEncoding,
+    Expect,
+    Upgrade,
+    Origin,
+    IfNoneMatch,
+    LastEventId,
+    SecFetchSite,
+}
+
+impl Known {
+    /// Finds a field by its name; the length tells nearly all of them apart, so most names cost one comparison.
+    fn of(name: &str) -> Option<Self> {
+        let candidates: &[(&str, Self)] = match name.len() {
+            4 => &[("host", Self::Host)],
+            6 => &[("origin", Self::Origin), ("expect", Self::Expect)],
+            7 => &[("upgrade", Self::Upgrade)],
+            10 => &[("connection", Self::Connection)],
+            13 => &[("if-none-match", Self::IfNoneMatch), ("last-event-id", Self::LastEventId)],
+            14 => &[("content-length", Self::ContentLength), ("sec-fetch-site", Self::SecFetchSite)],
+            17 => &[("transfer-encoding", Self::TransferEncoding)],
+            _ => return None,
+        };
+        let found = candidates.iter().find(|(spelled, _)| name.eq_ignore_ascii_case(spelled));
+        found.map(|(_, known)| *known)
+    }
+}
+
+/// The transfer codings listed so far, on all lines together (RFC 9112, section 6.1).
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Codings {
+    /// Accepts: anything. The field is absent.
+    #[default]
+    Absent,
+    /// Accepts: nothing more. `chunked` alone.
+    Chunked,
+    /// Accepts: anything. Codings that we do not know.
+    Unknown,
+    /// Accepts: nothing more. Codings that we do not know, `chunked` last.
+    UnknownChunked,
+    /// Accepts: nothing. Something follows `chunked`, or an element is empty.
+    Misplaced,
+}
+
+impl Codings {
+    fn then(self, coding: &[u8]) -> Self {
+        let chunked = coding.eq_ignore_ascii_case(b"chunked");
+        match self {
+            Self::Absent | Self::Unknown if coding.is_empty() => Self::Misplaced,
+            Self::Absent if chunked => Self::Chunked,
+            Self::Unknown if chunked => Self::UnknownChunked,
+            Self::Absent | Self::Unknown => Self::Unknown,
+            Self::Chunked | Self::UnknownChunked | Self::Misplaced => Self::Misplaced,
+        }
+    }
+}
+
+/// What one pass over the fields found.
+#[derive(Default)]
+struct Seen<'a> {
+    host: Option<&'a [u8]>,
+    length: Option<u64>,
+    codings: Codings,
+    close: bool,
+    keep_alive: bool,
+    upgrade: bool,
+    websocket: bool,
+    expect_continue: bool,
+    expect_other: bool,
+    origin: bool,
+    if_none_match: bool,
+    last_event_id: bool,
+    sec_fetch_site: bool,
+}
+
+impl<'a> Seen<'a> {
+    fn take(&mut self, header: &Header<'a>) -> Result<(), HeadError> {
+        let Some(known) = Known::of(header.name) else { return Ok(()) };
+        let value = header.value;
+        match known {
+            Known::Host => return self.take_host(value),
+            Known::ContentLength => return self.take_length(value),
+            Known::Connection => {
+                self.close |= list_has(value, "close");
+                self.keep_alive |= list_has(value, "keep-alive");
+                self.upgrade |= list_has(value, "upgrade");
+            }
+            Known::TransferEncoding => {
+                let mut codings = value.split(|byte| *byte == b',');
+                self.codings = codings
+                    .try_fold(self.codings, |codings, coding| {
+                        let codings = codings.then(coding.trim_ascii());
+                        (codings != Codings::Misplaced).then_some(codings)
+                    })
+                    .unwrap_or(Codings::Misplaced);
+            }
+            Known::Expect => {
+                let understood = value.eq_ignore_ascii_case(b"100-continue");
+                self.expect_continue |= understood;
+                self.expect_other |= !understood;
+            }
+            Known::Upgrade => self.websocket |= list_has(value, "websocket"),
+            Known::Origin => self.origin = true,
+            Known::IfNoneMatch => self.if_none_match = true,
+            Known::LastEventId => self.last_event_id = true,
+            Known::SecFetchSite => self.sec_fetch_site = true,
+        }
+        Ok(())
+    }
+
+    fn take_host(&mut self, value: &'a [u8]) -> Result<(), HeadError> {
+        if self.host.replace(value).is_some() {
+            return Err(HeadError::HostRepeated);
+        }
+        if value.iter().all(|byte| is_authority_byte(*byte)) { Ok(()) } else { Err(HeadError::HostInvalid) }
+    }
+
+    fn take_length(&mut self, value: &[u8]) -> Result<(), HeadError> {
+        let length = parse_decimal(value).ok_or(HeadError::LengthInvalid)?;
+        if self.length.replace(length).is_some() { Err(HeadError::LengthRepeated) } else { Ok(()) }
+    }
+
+    /// The steps of RFC 9112, section 6.3, as far as they concern requests.
+    fn framing(&self, version: Version) -> Result<Framing, HeadError> {
+        match (self.codings, self.length) {
+            (Codings::Absent, None) => Ok(Framing::None),
+            (Codings::Absent, Some(length)) => Ok(Framing::Length(length)),
+            (Codings::Chunked | Codings::Unknown | Codings::UnknownChunked | Codings::Misplaced, Some(_)) => {
+                Err(HeadError::BothFramings)
+            }
+            (codings, None) if version == Version::Http10 => {
+                debug_assert!(codings != Codings::Absent, "handled above");
+                Err(HeadError::CodingInHttp10)
+            }
+            (Codings::Chunked, None) => Ok(Framing::Chunked),
+            // The end of such a body cannot be known, which the RFC puts above not knowing the coding.
+            (Codings::Unknown | Codings::Misplaced, None) => Err(HeadError::ChunkedMisplaced),
+            (Codings::UnknownChunked, None) => Err(HeadError::CodingUnknown),
+        }
+    }
+
+    fn head(self, line: &RequestLine<'a>, fields: &'a [u8]) -> Result<RequestHead<'a>, HeadError> {
+        let version = line.version;
+        if version == Version::Http11 && self.host.is_none() {
+            return Err(HeadError::HostMissing);
+        }
+        let framing = self.framing(version)?;
+        if self.expect_other {
+            return Err(HeadError::Expectation);
+        }
+        let has_body = !matches!(framing, Framing::None | Framing::Length(0));
+        let (keep_alive, http11) = match version {
+            Version::Http10 => (self.keep_alive && !self.close, false),
+            Version::Http11 => (!self.close, true),
+        };
+        Ok(RequestHead {
+            method: Method::parse(line.method.as_bytes()),
+            target: line.target.as_bytes(),
+            version,
+            framing,
+            keep_alive,
+            // A 1.0 client cannot be waiting for an interim answer (RFC 9110, section 10.1.1).
+            expect_continue: self.expect_continue && has_body && http11,
+            upgrade_websocket: self.upgrade && self.websocket && http11,
+            has_origin: self.origin,
+            has_if_none_match: self.if_none_match,
+            has_last_event_id: self.last_event_id,
+            has_sec_fetch_site: self.sec_fetch_site,
+            host: self.host,
+            fields,
+        })
+    }
+}
+
+/// Whether a comma list holds a token, in any case (RFC 9110, section 5.6.1).
+fn list_has(list: &[u8], token: &str) -> bool {
+    list.split(|byte| *byte == b',')
+        .any(|element| element.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// Bytes of `uri-host [ ":" port ]` (RFC 3986, section 3.2.2): unreserved, sub-delims, `%`, and `:` `[` `]`.
+/// No `@`: user information in `Host` is nobody's authority.
+const fn is_authority_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b'%'
+                | b':'
+                | b'['
+                | b']'
+        )
+}
+
+/// Whether an `If-None-Match` names the update `seq`, of which an `ETag` is the number between quotes.
+///
+/// Reads lists over several lines, commas within an opaque tag, and `*`, which names whatever there is; weak tags
+/// compare as strong ones do (RFC 9110, sections 8.8.3.2 and 13.1.2). What is no tag matches nothing.
+#[must_use]
+pub fn if_none_match<'a>(mut values: impl Iterator<Item = &'a [u8]>, seq: Seq) -> bool {
+    values.any(|value| list_names(value, seq))
+}
+
+fn list_names(list: &[u8], seq: Seq) -> bool {
+    let mut rest = list;
+    loop {
+        rest = rest.trim_ascii_start();
+        if rest.first() == Some(&b'*') {
+            return true;
+        }
+        let tag = rest.strip_prefix(b"W/").unwrap_or(rest);
+        if let Some(opaque_and_rest) = tag.strip_prefix(b"\"") {
+            let end = opaque_and_rest.iter().position(|byte| *byte == b'"').unwrap_or(opaque_and_rest.len());
+            if is_spelling_of(&opaque_and_rest[..end], seq) && end < opaque_and_rest.len() {
+                return true;
+            }
+            rest = opaque_and_rest.get(end + 1..).unwrap_or_default();
+        }
+        match rest.iter().position(|byte| *byte == b',') {
+            Some(comma) => rest = &rest[comma + 1..],
+            None => return false,
+        }
+    }
+}
+
+/// Whether these are the very digits that a number is written with: `007` is another tag than `7`.
+fn is_spelling_of(digits: &[u8], seq: Seq) -> bool {
+    parse_decimal(digits) == Some(seq.number()) && (digits.len() == 1 || digits[0] != b'0')
+}
