@@ -580,3 +580,314 @@ impl Members {
         debug_assert!(self.held.len() <= self.entries.len() && self.attended <= self.entries.len());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::location::Location;
+
+    const MADE_AT: u64 = 100;
+    const MEMBERS_MAX: usize = 3;
+
+    fn seq(number: u64) -> Seq {
+        Seq::new(number).unwrap()
+    }
+
+    fn name(name: &str) -> Option<MemberId> {
+        (!name.is_empty()).then(|| MemberId::new(name).unwrap())
+    }
+
+    fn now(unix: u64) -> Now {
+        Now { unix: UnixMs(unix), ..Now::default() }
+    }
+
+    fn group(history: usize) -> Group {
+        Group::new(GroupId::new(7).unwrap(), seq(MADE_AT), history)
+    }
+
+    fn publish(member: &str, at: Option<u64>, change: Change) -> Publish {
+        Publish { member: name(member), at: at.map(UnixMs), change }
+    }
+
+    fn here() -> Change {
+        Change::Moved(Location::new(1.5, 2.5).unwrap())
+    }
+
+    /// A group told `script`: a letter moves the member of that name, `-` before it makes the member leave.
+    fn group_after(history: usize, script: &str) -> Group {
+        let mut group = group(history);
+        for word in script.split_whitespace() {
+            let change = if word.starts_with('-') { Change::Left } else { here() };
+            let publish = publish(word.trim_start_matches('-'), None, change);
+            assert!(matches!(group.publish(&publish, &now(0), 100), Ok(Published::Numbered(_))));
+        }
+        group
+    }
+
+    /// Two publishes of one member at server time 100,000: whether the second is stale.
+    #[track_caller]
+    fn check_stale(member: &str, held_at: Option<u64>, own_at: Option<u64>, is_stale: bool) {
+        let mut group = group(8);
+        let first = group.publish(&publish(member, held_at, here()), &now(100_000), MEMBERS_MAX);
+        assert!(matches!(first, Ok(Published::Numbered(_))));
+        let second = group.publish(&publish(member, own_at, here()), &now(100_000), MEMBERS_MAX);
+        let found = matches!(second, Err(Refusal::Stale { .. }));
+        assert_eq!(found, is_stale, "{member:?} {held_at:?} {own_at:?}");
+    }
+
+    #[test]
+    fn publish_is_stale_when_named_timed_and_older() {
+        check_stale("a", Some(50), Some(49), true);
+        check_stale("a", Some(50), Some(50), false);
+        check_stale("a", Some(50), Some(51), false);
+        check_stale("", Some(50), Some(49), false);
+        check_stale("a", None, Some(49), false);
+        check_stale("a", Some(50), None, false);
+        // 5 s ahead is believed, a millisecond more becomes the server's time and still counts as sent.
+        check_stale("a", Some(105_000), Some(104_999), true);
+        check_stale("a", Some(105_001), Some(100_000), false);
+        check_stale("a", Some(105_001), Some(99_999), true);
+        check_stale("a", Some(105_000), Some(105_001), true);
+    }
+
+    #[test]
+    fn member_past_the_bound_is_refused_and_known_ones_are_not() {
+        let mut group = group_after(8, "a b c");
+        let refused = group.publish(&publish("d", None, here()), &now(0), MEMBERS_MAX);
+        assert_eq!(refused, Err(Refusal::MembersFull { max: MEMBERS_MAX }));
+        assert!(group.publish(&publish("c", None, here()), &now(0), MEMBERS_MAX).is_ok());
+        assert!(group.publish(&publish("a", None, Change::Left), &now(0), MEMBERS_MAX).is_ok());
+        assert!(group.publish(&publish("d", None, here()), &now(0), MEMBERS_MAX).is_ok());
+    }
+
+    #[test]
+    fn leave_of_somebody_without_a_location_is_told_to_nobody() {
+        let mut group = group_after(8, "a");
+        for member in ["b", ""] {
+            let nothing = group.publish(&publish(member, None, Change::Left), &now(0), MEMBERS_MAX);
+            assert_eq!(nothing, Ok(Published::NothingLeft));
+        }
+        assert_eq!(group.cursor(), seq(MADE_AT + 1));
+    }
+
+    #[test]
+    fn members_without_a_location_are_forgotten_with_whoever_spoke_for_them() {
+        let mut group = group(8);
+        let alice = name("alice").unwrap();
+        group.connect(&alice);
+        group.park(&alice, &now(0));
+        assert!(group.is_kept());
+        assert_eq!(group.disconnect(&alice, &now(0), true), None, "nothing to tell");
+        group.unpark(&alice, &now(0));
+        assert!(!group.is_kept());
+        assert_eq!((group.members.entries.len(), group.members.by_name.len()), (0, 0));
+    }
+
+    #[test]
+    fn snapshot_lists_present_members_in_the_order_of_their_numbers() {
+        let group = group_after(0, "a b c a -b");
+        let numbers: Vec<u64> = group.snapshot().map(|update| update.seq.number() - MADE_AT).collect();
+        assert_eq!(numbers, [3, 4]);
+        assert_eq!(group.newest_present().map(|update| update.seq), Some(seq(MADE_AT + 4)));
+    }
+
+    /// The invariants that cost a walk over all members.
+    #[track_caller]
+    fn check_members(members: &Members) {
+        let held = members.entries.iter().filter(|(_, entry)| entry.held.is_some()).count();
+        assert_eq!(held, members.held.len());
+        for (seq, key) in &members.held {
+            assert_eq!(members.update(*key).seq, *seq);
+        }
+        let attended = members.entries.iter().filter(|(_, entry)| entry.is_attended()).count();
+        assert_eq!(attended, members.attended);
+        for (key, entry) in &members.entries {
+            assert!(entry.held.is_some() || entry.is_attended(), "an entry that nobody needs");
+            assert_eq!(members.find(entry.name.as_ref()), Some(key));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn members_are_counted_right_whatever_comes_and_goes(
+            steps in prop::collection::vec((0usize..4, 0u8..7), 1..80),
+        ) {
+            let mut group = group(4);
+            // Connections and parks that are open, so that only what was opened is closed.
+            let (mut connected, mut parked) = ([0u32; 4], [0u32; 4]);
+            for (tick, (nth, step)) in (0..).zip(steps) {
+                let now = Now { tick: Tick(tick), ..Now::default() };
+                let member = name(["a", "b", "c", "d"][nth]).unwrap();
+                let open = |count: u32| count > 0;
+                match step {
+                    0 | 1 => {
+                        let change = if step == 0 { here() } else { Change::Left };
+                        let publish = Publish { member: Some(member), at: None, change };
+                        let _ = group.publish(&publish, &now, MEMBERS_MAX);
+                    }
+                    2 => {
+                        group.connect(&member);
+                        connected[nth] += 1;
+                    }
+                    3 | 4 if open(connected[nth]) => {
+                        let _ = group.disconnect(&member, &now, step == 3);
+                        connected[nth] -= 1;
+                    }
+                    5 => {
+                        group.park(&member, &now);
+                        parked[nth] += 1;
+                    }
+                    6 if open(parked[nth]) => {
+                        group.unpark(&member, &now);
+                        parked[nth] -= 1;
+                    }
+                    _ => {
+                        group.expire_members(&now, Duration::from_millis(10));
+                    }
+                }
+                check_members(&group.members);
+                prop_assert!(group.members() <= MEMBERS_MAX);
+            }
+        }
+    }
+
+    /// What a cursor is owed, as text: numbers counted from `made_at`, `!` behind those that say `gap`.
+    #[track_caller]
+    fn check_owed(group: &Group, since: Option<u64>, expected: &str) {
+        let mut cursor = group.start(since.map(seq));
+        let mut owed = Vec::new();
+        while let Some(Owed { update, gap }) = group.next_owed(&mut cursor) {
+            let mark = if gap { "!" } else { "" };
+            owed.push(format!("{}{mark}", update.seq.number() - MADE_AT));
+        }
+        assert_eq!(owed.join(" "), expected, "since {since:?}");
+    }
+
+    #[test]
+    fn cursor_is_owed_what_section_6_says() {
+        let whole = group_after(8, "a b c");
+        check_owed(&whole, None, "");
+        check_owed(&whole, Some(0), "1 2 3");
+        check_owed(&whole, Some(MADE_AT), "1 2 3");
+        check_owed(&whole, Some(MADE_AT + 1), "2 3");
+        check_owed(&whole, Some(MADE_AT + 3), "");
+        check_owed(&whole, Some(MADE_AT + 4), "1! 2 3");
+        check_owed(&whole, Some(MADE_AT - 1), "1! 2 3");
+        check_owed(&whole, Some(1), "1! 2 3");
+
+        // The ring holds 6 and 7; of those before it, a's 4 and c's 3 are held, and b left with 5.
+        let lost = group_after(2, "a b c a -b d e");
+        check_owed(&lost, Some(0), "3! 4 6 7");
+        check_owed(&lost, Some(MADE_AT), "3! 4 6 7");
+        check_owed(&lost, Some(MADE_AT + 3), "4! 6 7");
+        check_owed(&lost, Some(MADE_AT + 4), "6! 7");
+        check_owed(&lost, Some(MADE_AT + 5), "6 7");
+        check_owed(&lost, Some(MADE_AT + 9), "3! 4 6 7");
+
+        // Without a ring only what is held can be had.
+        let ringless = group_after(0, "a b -a");
+        check_owed(&ringless, Some(0), "2!");
+        check_owed(&ringless, Some(MADE_AT + 3), "");
+
+        check_owed(&group(8), Some(MADE_AT), "");
+        check_owed(&group(8), Some(0), "");
+    }
+
+    #[test]
+    fn gap_that_is_due_while_nothing_is_owed_stays_due() {
+        let mut group = group(8);
+        let mut cursor = group.start(Some(seq(MADE_AT + 50)));
+        assert_eq!(group.next_owed(&mut cursor), None);
+        let published = group.publish(&publish("a", None, here()), &now(0), MEMBERS_MAX);
+        assert!(published.is_ok());
+        assert!(group.next_owed(&mut cursor).is_some_and(|owed| owed.gap));
+    }
+
+    #[test]
+    fn reader_that_falls_off_the_ring_is_told_once() {
+        let mut group = group_after(2, "a b");
+        let mut cursor = group.start(Some(Seq::ZERO));
+        assert!(group.next_owed(&mut cursor).is_some_and(|owed| !owed.gap));
+        for member in ["a", "b", "c", "d"] {
+            assert!(group.publish(&publish(member, None, here()), &now(0), 100).is_ok());
+        }
+        let gaps: Vec<bool> =
+            std::iter::from_fn(|| group.next_owed(&mut cursor).map(|owed| owed.gap)).collect();
+        assert_eq!(gaps, [true, false, false, false]);
+    }
+
+    /// The obvious reader: every update there ever was, looked through from the start each time.
+    struct Model {
+        log: Vec<Arc<Update>>,
+        history: usize,
+        after: u64,
+        told: u64,
+    }
+
+    impl Model {
+        fn is_newest_of_its_member(&self, update: &Update) -> bool {
+            !self.log.iter().any(|other| other.member == update.member && other.seq > update.seq)
+        }
+
+        fn next_owed(&mut self) -> Option<(u64, bool)> {
+            let lost = self.log.len().saturating_sub(self.history);
+            let (_, update) = self.log.iter().enumerate().find(|(index, update)| {
+                let is_held = update.change != Change::Left && self.is_newest_of_its_member(update);
+                update.seq.number() > self.after && (*index >= lost || is_held)
+            })?;
+            let newest_lost = MADE_AT + lost as u64;
+            let gap = newest_lost > self.after.max(self.told).max(MADE_AT);
+            if gap {
+                self.told = newest_lost;
+            }
+            self.after = update.seq.number();
+            Some((self.after, gap))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn cursor_is_owed_what_a_full_log_says(
+            history in 0usize..6,
+            since in prop_oneof![Just(0), MADE_AT..MADE_AT + 10],
+            steps in prop::collection::vec((0usize..5, any::<bool>(), 0usize..4), 1..60),
+        ) {
+            let mut group = group(history);
+            let mut model = Model { log: Vec::new(), history, after: since, told: 0 };
+            // Not from `start`: a cursor ahead of the group waits here, as one behind a drained queue does.
+            let mut cursor = Cursor::at(seq(since));
+            for (member, leaves, reads) in steps {
+                let change = if leaves { Change::Left } else { here() };
+                let publish = publish(["", "a", "b", "c", "d"][member], None, change);
+                match group.publish(&publish, &now(0), 100) {
+                    Ok(Published::Numbered(update)) => model.log.push(update),
+                    Ok(Published::NothingLeft) => prop_assert!(leaves),
+                    Err(refusal) => prop_assert!(false, "{refusal}"),
+                }
+                for _ in 0..reads {
+                    let owed = group.next_owed(&mut cursor).map(|owed| (owed.update.seq.number(), owed.gap));
+                    prop_assert_eq!(owed, model.next_owed());
+                }
+            }
+            let copied = Group::from_copy(group.copy(), history);
+            let mut of_copy = cursor;
+            loop {
+                let owed = group.next_owed(&mut cursor);
+                prop_assert_eq!(owed, copied.next_owed(&mut of_copy), "a mirror owes what its home owes");
+                prop_assert_eq!(owed.map(|owed| (owed.update.seq.number(), owed.gap)), model.next_owed());
+                if owed.is_none() {
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_name_the_number_and_the_limit() {
+        let stale = Refusal::Stale { at: UnixMs(4), held: UnixMs(5) };
+        assert_eq!(stale.to_string(), "at 4 is older than the member's newest, 5");
+        assert_eq!(Refusal::MembersFull { max: 3 }.to_string(), "the group has its 3 members");
+    }
+}

@@ -204,6 +204,8 @@ impl Hub {
         self.lend_list(key);
         if self.entries[key.index()].group.apply(update) {
             self.mark_dirty(key);
+        } else {
+            self.reclaim_list(key);
         }
     }
 
@@ -308,6 +310,8 @@ impl Hub {
         }
         if entry.group.cursor() > newest {
             self.mark_dirty(key);
+        } else {
+            self.reclaim_list(key);
         }
         // A member may be on its own from now on.
         self.look_by(key, now.tick.after(self.member_ttl));
@@ -383,6 +387,14 @@ impl Hub {
         }
     }
 
+    /// Takes the list back from a group that had nothing to put into it.
+    fn reclaim_list(&mut self, key: GroupKey) {
+        if self.group(key).pending().is_empty() {
+            let list = self.take_pending(key);
+            self.give_back_pending(list);
+        }
+    }
+
     /// The key that the next group gets.
     fn next_key(&self) -> GroupKey {
         GroupKey(u32::try_from(self.entries.vacant_key()).expect("2^32 groups fit no memory"))
@@ -408,5 +420,275 @@ impl Hub {
             }
             Role::Mirror => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::waiters::{Lane, Waiter};
+    use super::*;
+    use crate::clock::UnixMs;
+    use crate::ids::ShardId;
+    use crate::location::{Change, Location};
+
+    const START_UNIX_MS: u64 = 1_767_225_600_000;
+
+    fn now(tick: u64) -> Now {
+        Now { tick: Tick(tick), micros: tick * 1000, unix: UnixMs(START_UNIX_MS + tick) }
+    }
+
+    fn group_id(number: u64) -> GroupId {
+        GroupId::new(number).unwrap()
+    }
+
+    fn alice() -> MemberId {
+        MemberId::new("alice").unwrap()
+    }
+
+    fn moved(member: Option<MemberId>) -> Publish {
+        Publish { member, at: None, change: Change::Moved(Location::new(1.0, 2.0).unwrap()) }
+    }
+
+    /// Member ttl 60 s, group ttl 600 s, room for `groups_max` groups.
+    fn hub_of(groups_max: usize) -> Hub {
+        Hub::new(&Limits::default(), Quota::new(groups_max))
+    }
+
+    /// A hub with group 1, alice in it, everything fanned out.
+    fn hub_with_alice() -> (Hub, GroupKey) {
+        let mut hub = hub_of(2);
+        let key = hub.make(group_id(1), &now(0)).unwrap();
+        let published = hub.publish(key, &moved(Some(alice())), &now(0));
+        assert!(matches!(published, Ok(Published::Numbered(_))));
+        assert_eq!(fan_out(&mut hub).len(), 1);
+        (hub, key)
+    }
+
+    fn fan_out(hub: &mut Hub) -> Vec<Arc<Update>> {
+        let mut all = Vec::new();
+        while let Some(key) = hub.poll_dirty() {
+            let list = hub.take_pending(key);
+            all.extend(list.iter().cloned());
+            hub.give_back_pending(list);
+        }
+        all
+    }
+
+    /// Drives the hub's own timers up to a tick, waking only when it asks; returns how often it did.
+    fn run_until(hub: &mut Hub, tick: u64) -> usize {
+        let mut wakes = 0;
+        while let Some(due) = hub.poll_timeout().filter(|due| due.0 <= tick) {
+            hub.handle_timeout(&now(due.0));
+            wakes += 1;
+        }
+        hub.handle_timeout(&now(tick));
+        wakes
+    }
+
+    #[test]
+    fn looking_for_a_group_makes_none() {
+        let hub = hub_of(1);
+        assert_eq!(hub.find(group_id(1)), None);
+        assert_eq!((hub.groups(), hub.poll_timeout()), (0, None));
+    }
+
+    #[test]
+    fn group_past_the_bound_is_refused_until_one_goes() {
+        let mut hub = hub_of(1);
+        let key = hub.make(group_id(1), &now(0)).unwrap();
+        assert_eq!(hub.make(group_id(1), &now(0)), Ok(key));
+        assert_eq!(hub.make(group_id(2), &now(0)), Err(GroupsFull { max: 1 }));
+        run_until(&mut hub, 600_000);
+        assert_eq!(hub.groups(), 0);
+        assert!(hub.make(group_id(2), &now(600_000)).is_ok());
+    }
+
+    #[test]
+    fn silent_member_leaves_after_its_ttl_with_an_update() {
+        let (mut hub, key) = hub_with_alice();
+        run_until(&mut hub, 59_999);
+        assert_eq!((hub.members(), hub.poll_dirty()), (1, None));
+        run_until(&mut hub, 60_000);
+        let told = fan_out(&mut hub);
+        assert_eq!(told.iter().map(|update| update.change).collect::<Vec<_>>(), [Change::Left]);
+        assert_eq!((hub.members(), hub.group(key).members()), (0, 0));
+    }
+
+    #[test]
+    fn nameless_member_leaves_in_silence() {
+        let mut hub = hub_of(1);
+        let key = hub.make(group_id(1), &now(0)).unwrap();
+        hub.publish(key, &moved(None), &now(0)).map(drop).unwrap();
+        fan_out(&mut hub);
+        run_until(&mut hub, 60_000);
+        assert_eq!((hub.members(), fan_out(&mut hub).len()), (0, 0));
+    }
+
+    #[test]
+    fn member_that_a_connection_or_a_park_speaks_for_does_not_expire() {
+        let (mut hub, key) = hub_with_alice();
+        hub.connect(key, &alice(), &now(10));
+        run_until(&mut hub, 500_000);
+        hub.park(key, &alice(), &now(500_000));
+        assert_eq!(hub.disconnect(key, &alice(), &now(500_000), false), None);
+        run_until(&mut hub, 1_000_000);
+        hub.unpark(key, &alice(), &now(1_000_000));
+        run_until(&mut hub, 1_059_999);
+        assert_eq!(hub.members(), 1);
+        run_until(&mut hub, 1_060_000);
+        assert_eq!(hub.members(), 0);
+    }
+
+    #[test]
+    fn member_leaves_with_its_last_connection() {
+        let (mut hub, key) = hub_with_alice();
+        hub.connect(key, &alice(), &now(1));
+        hub.connect(key, &alice(), &now(1));
+        assert_eq!(hub.disconnect(key, &alice(), &now(2), true), None);
+        let left = hub.disconnect(key, &alice(), &now(3), true).expect("the last one closed");
+        assert_eq!(left.change, Change::Left);
+        assert_eq!(fan_out(&mut hub), [left]);
+        assert_eq!(hub.members(), 0);
+    }
+
+    #[test]
+    fn many_members_cost_few_wakes() {
+        let mut hub = hub_of(1);
+        let key = hub.make(group_id(1), &now(0)).unwrap();
+        for tick in 0..1000 {
+            let member = MemberId::new(&format!("m{tick}"));
+            hub.publish(key, &moved(member), &now(tick)).map(drop).unwrap();
+        }
+        let wakes = run_until(&mut hub, 62_000);
+        assert_eq!(hub.members(), 0);
+        assert!(wakes <= 30, "{wakes} wakes for a second of members, at most ten sweeps and the cascades");
+    }
+
+    #[test]
+    fn group_expires_a_ttl_after_its_last_use() {
+        let (mut hub, key) = hub_with_alice();
+        let lane = Lane::new(0);
+        hub.waiters_mut(key, &now(100)).insert(lane, Waiter { slot: 1, from: 0, sub: 0 });
+        run_until(&mut hub, 5_000_000);
+        fan_out(&mut hub);
+        assert_eq!(hub.find(group_id(1)), Some(key), "somebody waits");
+        hub.waiters_mut(key, &now(5_000_000)).remove(lane, 0);
+        run_until(&mut hub, 5_599_999);
+        assert_eq!(hub.groups(), 1);
+        run_until(&mut hub, 5_600_000);
+        assert_eq!((hub.groups(), hub.find(group_id(1)), hub.poll_timeout()), (0, None, None));
+    }
+
+    #[test]
+    fn interested_shard_keeps_a_group() {
+        let mut hub = hub_of(1);
+        let key = hub.make(group_id(1), &now(0)).unwrap();
+        hub.waiters_mut(key, &now(0)).shards_mut().insert(ShardId(3));
+        run_until(&mut hub, 2_000_000);
+        assert_eq!(hub.groups(), 1);
+    }
+
+    #[test]
+    fn group_made_again_starts_above_every_number_given() {
+        let mut hub = hub_of(2);
+        let key = hub.make(group_id(1), &now(0)).unwrap();
+        for _ in 0..3 {
+            hub.publish(key, &moved(None), &now(0)).map(drop).unwrap();
+        }
+        fan_out(&mut hub);
+        let reached = hub.group(key).cursor();
+        run_until(&mut hub, 600_000);
+        // The clock has stepped back to where it was.
+        let again = hub.make(group_id(1), &now(0)).unwrap();
+        assert!(hub.group(again).made_at() >= reached);
+        assert!(!hub.group(again).has_history_of_updates());
+    }
+
+    #[test]
+    fn dirty_groups_come_once_in_the_order_of_their_first_update() {
+        let mut hub = hub_of(2);
+        let [first, second] = [1, 2].map(|number| hub.make(group_id(number), &now(0)).unwrap());
+        for key in [second, first, second] {
+            hub.publish(key, &moved(None), &now(0)).map(drop).unwrap();
+        }
+        assert_eq!(hub.poll_dirty(), Some(second));
+        assert_eq!(hub.take_pending(second).len(), 2);
+        assert_eq!(hub.poll_dirty(), Some(first));
+        assert_eq!(hub.take_pending(first).len(), 1);
+        assert_eq!(hub.poll_dirty(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn counts_add_up_and_nobody_overstays(
+            steps in prop::collection::vec((0u64..3, 0usize..4, 0u8..6, 0u64..40_000), 1..60),
+        ) {
+            let mut hub = hub_of(3);
+            let mut tick = 0;
+            for (group, nth, step, wait) in steps {
+                tick += wait;
+                run_until(&mut hub, tick);
+                let key = hub.make(group_id(group), &now(tick)).expect("three groups fit");
+                let member = MemberId::new(["a", "b", "c", "d"][nth]).unwrap();
+                match step {
+                    0 | 1 => hub.publish(key, &moved(Some(member)), &now(tick)).map(drop).unwrap(),
+                    2 => hub.publish(key, &moved(None), &now(tick)).map(drop).unwrap(),
+                    3 => {
+                        hub.park(key, &member, &now(tick));
+                        hub.unpark(key, &member, &now(tick));
+                    }
+                    _ => {
+                        hub.connect(key, &member, &now(tick));
+                        hub.disconnect(key, &member, &now(tick), step == 4);
+                    }
+                }
+                if nth > 1 {
+                    fan_out(&mut hub);
+                }
+                let present: usize = hub.entries.iter().map(|(_, entry)| entry.group.members()).sum();
+                prop_assert_eq!(hub.members(), present);
+                prop_assert_eq!((hub.groups(), hub.quota.used()), (hub.entries.len(), hub.entries.len()));
+                prop_assert_eq!(hub.timers.len(), hub.entries.len(), "one timer a group");
+            }
+            // Sweeps come at most 100 ms late.
+            run_until(&mut hub, tick + 60_100);
+            prop_assert_eq!(hub.members(), 0);
+            fan_out(&mut hub);
+            run_until(&mut hub, tick + 1_300_000);
+            prop_assert_eq!((hub.groups(), hub.quota.used(), hub.poll_timeout()), (0, 0, None));
+        }
+    }
+
+    #[test]
+    fn mirror_follows_its_home_and_ignores_what_it_has() {
+        let (mut home, key) = hub_with_alice();
+        let mut away = hub_of(0);
+        let mirror = away.make_mirror(home.group(key).copy());
+        assert_eq!(away.group(mirror).copy(), home.group(key).copy());
+        home.connect(key, &alice(), &now(1));
+        let left = home.disconnect(key, &alice(), &now(2), true).expect("alice was there");
+        away.apply(mirror, Arc::clone(&left));
+        away.apply(mirror, Arc::clone(&left));
+        assert_eq!(fan_out(&mut away), [left]);
+        assert_eq!(away.group(mirror).copy(), home.group(key).copy());
+        assert_eq!((away.groups(), away.members(), away.poll_timeout()), (0, 0, None));
+        away.drop_mirror(mirror);
+        assert_eq!(away.find(group_id(1)), None);
+    }
+
+    #[test]
+    fn dropped_mirror_leaves_no_dirty_key_behind() {
+        let (mut home, key) = hub_with_alice();
+        let mut away = hub_of(1);
+        let mirror = away.make_mirror(home.group(key).copy());
+        let numbered = home.publish(key, &moved(None), &now(1)).unwrap();
+        let Published::Numbered(update) = numbered else { panic!("a location is always numbered") };
+        away.apply(mirror, update);
+        away.drop_mirror(mirror);
+        let stranger = away.make(group_id(9), &now(1)).unwrap();
+        assert_eq!(stranger, mirror, "the slab reuses the slot");
+        assert_eq!(away.poll_dirty(), None);
     }
 }
