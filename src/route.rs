@@ -221,8 +221,7 @@ impl std::error::Error for RouteError {}
 /// Finds the endpoint of a request.
 ///
 /// Takes origin-form, absolute-form (RFC 9112, section 3.2.2; its authority is not looked at) and, for
-/// OPTIONS, `*`. Paths are compared byte by byte: no trailing slash is forgiven and no percent-encoding
-/// undone.
+/// OPTIONS, `*`. Paths are compared byte by byte, so a trailing slash or percent-encoding makes another path.
 ///
 /// # Errors
 /// The first of: unknown path, bad group, method not allowed, bad query value.

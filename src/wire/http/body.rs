@@ -175,8 +175,7 @@ impl BodyDecoder {
         matches!(self.state, State::Done)
     }
 
-    /// Takes what it can from `input` and appends the content to `body`. Bytes behind the body stay
-    /// untouched.
+    /// Takes what it can from `input` and appends the content to `body`; what is behind the body stays.
     ///
     /// # Errors
     /// [`BodyError`], always final. What `body` holds then is of no use.

@@ -86,8 +86,7 @@ impl<'a> RequestHead<'a> {
         self.field_values(name).next()
     }
 
-    /// All values of a field, one a line, without the blanks around them. Searches only as far as it is
-    /// asked.
+    /// All values of a field, one a line, without the blanks around them, searched for as they are asked for.
     pub fn field_values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let lines = self.fields.split(|byte| *byte == b'\n');
         // The empty line is the only one without a colon.
@@ -100,8 +99,7 @@ impl<'a> RequestHead<'a> {
             .map(|(_, value)| value.trim_ascii())
     }
 
-    /// Whether a comma list such as `Connection` or `Upgrade` names a token, in any case, on any of its
-    /// lines.
+    /// Whether a comma list such as `Connection` names a token, in any case, on any of its lines.
     #[must_use]
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         self.field_values(name).any(|value| list_has(value, token))
@@ -193,26 +191,15 @@ impl HeadError {
         }
     }
 
-    /// What the refusal is counted as.
+    /// What the refusal is counted as: the limits by themselves, all broken rules together.
     #[must_use]
-    pub const fn reason(self) -> Reason {
-        match self {
-            Self::TooManyFields | Self::HeadTooLong { .. } => Reason::HeadMax,
-            Self::TargetTooLong { .. } => Reason::TargetMax,
-            Self::RequestLine
-            | Self::FieldLine
-            | Self::LineEnd
-            | Self::Version
-            | Self::HostMissing
-            | Self::HostRepeated
-            | Self::HostInvalid
-            | Self::LengthInvalid
-            | Self::LengthRepeated
-            | Self::BothFramings
-            | Self::CodingInHttp10
-            | Self::ChunkedMisplaced
-            | Self::CodingUnknown
-            | Self::Expectation => Reason::BadRequest,
+    pub fn reason(self) -> Reason {
+        if self.status() == Status::RequestHeaderFieldsTooLarge {
+            Reason::HeadMax
+        } else if self.status() == Status::UriTooLong {
+            Reason::TargetMax
+        } else {
+            Reason::BadRequest
         }
     }
 }
@@ -372,18 +359,15 @@ fn partial<'a>(
     Ok(Parsed::Partial)
 }
 
-/// Methods are looked for this far: the longest registered has 17 letters (`UPDATEREDIRECTREF`).
-const METHOD_BYTES_MAX: usize = 32;
+/// An unfinished request line is searched this far for the end of its method; the longest registered method has
+/// 17 letters. Behind more than that, or more empty lines, a long target is refused as a long head instead.
+const METHOD_SEARCH_BYTES_MAX: usize = 64;
 
 fn unfinished_target_is_too_long(input: &[u8], scanned: usize, bytes_max: usize) -> bool {
-    if input.len() <= bytes_max {
-        return false;
-    }
-    let method_start = leading_empty_bytes(input);
-    let mut method = input[method_start..].iter().take(METHOD_BYTES_MAX + 1);
-    let Some(method_bytes) = method.position(|byte| *byte == b' ') else { return false };
-    let target_start = method_start + method_bytes + 1;
-    let too_long = target_start + bytes_max + 1;
+    let start = &input[..input.len().min(METHOD_SEARCH_BYTES_MAX)];
+    let Some(method_end) = start.iter().position(|byte| *byte == b' ') else { return false };
+    let target_start = method_end + 1;
+    let too_long = target_start.saturating_add(bytes_max).saturating_add(1);
     // An earlier call that saw as much has decided it; deciding again with every byte would be quadratic.
     scanned < too_long
         && input.get(target_start..too_long).is_some_and(|target| !target.iter().any(|byte| *byte <= b' '))
@@ -393,15 +377,21 @@ fn leading_empty_bytes(input: &[u8]) -> usize {
     input.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(input.len())
 }
 
-/// Whether an empty line ends behind the first `scanned` bytes. A line end and an empty line are `LF LF` or
-/// `LF CR LF`, so the search starts two bytes early.
+/// Whether an empty line that follows one with text ends behind the first `scanned` bytes.
+///
+/// The two end in `LF LF` or `LF CR LF`, so the search starts two bytes early. Empty lines before the request line end
+/// nothing: were they taken for an end, each of them would have the whole parsed again.
 fn has_new_empty_line(input: &[u8], scanned: usize) -> bool {
-    let mut rest = input.get(scanned.saturating_sub(2)..).unwrap_or_default();
-    while let Some(line_end) = rest.iter().position(|byte| *byte == b'\n') {
-        rest = &rest[line_end + 1..];
-        if matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
+    let mut from = scanned.saturating_sub(2);
+    while let Some(line_bytes) = input.get(from..).and_then(|new| new.iter().position(|byte| *byte == b'\n'))
+    {
+        let (before, after) = input.split_at(from + line_bytes);
+        let line = before.strip_suffix(b"\r").unwrap_or(before);
+        let has_text = !matches!(line.last(), None | Some(b'\n'));
+        if has_text && matches!(after, [_, b'\n', ..] | [_, b'\r', b'\n', ..]) {
             return true;
         }
+        from += line_bytes + 1;
     }
     false
 }
@@ -500,13 +490,8 @@ impl<'a> Seen<'a> {
                 self.upgrade |= list_has(value, "upgrade");
             }
             Known::TransferEncoding => {
-                let mut codings = value.split(|byte| *byte == b',');
-                self.codings = codings
-                    .try_fold(self.codings, |codings, coding| {
-                        let codings = codings.then(coding.trim_ascii());
-                        (codings != Codings::Misplaced).then_some(codings)
-                    })
-                    .unwrap_or(Codings::Misplaced);
+                let codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                self.codings = codings.fold(self.codings, Codings::then);
             }
             Known::Expect => {
                 let understood = value.eq_ignore_ascii_case(b"100-continue");
