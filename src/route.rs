@@ -220,8 +220,8 @@ impl std::error::Error for RouteError {}
 
 /// Finds the endpoint of a request.
 ///
-/// Takes origin-form, absolute-form (RFC 9112, section 3.2.2; its authority is not looked at) and, for OPTIONS,
-/// `*`. Paths are compared byte by byte: no trailing slash is forgiven and no percent-encoding undone.
+/// Takes origin-form, absolute-form (RFC 9112, section 3.2.2; its authority is not looked at) and, for
+/// OPTIONS, `*`. Paths are compared byte by byte, so a trailing slash or percent-encoding makes another path.
 ///
 /// # Errors
 /// The first of: unknown path, bad group, method not allowed, bad query value.
@@ -432,8 +432,8 @@ pub fn parse_cursor(digits: &[u8]) -> Option<Seq> {
 
 /// Reads a member's name as a form or `URLSearchParams` encodes it: `%xx` is a byte and `+` a blank.
 ///
-/// A `+` of the name itself comes as `%2B` from `URLSearchParams` and `encodeURIComponent` alike, so reading a
-/// bare one as a blank takes nothing from anybody who encodes.
+/// A `+` of the name itself comes as `%2B` from `URLSearchParams` and `encodeURIComponent` alike, so reading
+/// a bare one as a blank takes nothing from anybody who encodes.
 fn parse_member(encoded: &[u8]) -> Option<MemberId> {
     let mut name = [0u8; MemberId::BYTES_MAX];
     let mut used = 0;
@@ -668,7 +668,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_target_panics(target in "(/location|/ws|/cur|http://h)?(/(long|sse|share|[0-9]{1,3}))?[ -~]{0,40}") {
+        fn no_target_panics(
+            target in "(/location|/ws|/cur|http://h)?(/(long|sse|share|[0-9]{1,3}))?[ -~]{0,40}",
+        ) {
             for method in [Method::Get, Method::Head, Method::Post, Method::Options, Method::Other] {
                 let _ = route(method, target.as_bytes());
             }

@@ -1,8 +1,9 @@
 //! Request bodies: bytes to content (RFC 9112, sections 6.2 and 7.1).
 //!
-//! Reads by length or by chunks as the head said, appends the content to a caller's buffer, and touches no byte
-//! behind the body, for a pipelined request may lie there. It is stricter than senders are asked to be: lines of
-//! chunk framing end in CR LF and nothing else, because a reader in front of us may have read them otherwise.
+//! Reads by length or by chunks as the head said, appends the content to a caller's buffer, and touches no
+//! byte behind the body, for a pipelined request may lie there. It is stricter than senders are asked to be:
+//! lines of chunk framing end in CR LF and nothing else, because a reader in front of us may have read them
+//! otherwise.
 
 use std::fmt;
 
@@ -95,11 +96,12 @@ impl std::error::Error for BodyError {}
 /// Where in a body the next byte falls.
 ///
 /// ```text
-/// Size -> (SizeBlank | Extension <-> Quoted <-> Escaped) -> SizeLf -> Data -> DataCr -> DataLf -> Size
-///                                                              \ (size 0)
-///                                                               TrailerStart -> TrailerName -> TrailerValue -> TrailerLf
-///                                                                  \ (CR)                        back to TrailerStart
-///                                                                   EndLf -> Done
+/// Size -> SizeBlank -> Extension <-> Quoted <-> Escaped
+///   \________\____________ \-> SizeLf -> Data -> DataCr -> DataLf -> Size
+///                               \ (size 0)
+///                               TrailerStart -> TrailerName -> TrailerValue -> TrailerLf -> TrailerStart
+///                                 \ (CR)
+///                                 EndLf -> Done
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -173,7 +175,7 @@ impl BodyDecoder {
         matches!(self.state, State::Done)
     }
 
-    /// Takes what it can from `input` and appends the content to `body`. Bytes behind the body stay untouched.
+    /// Takes what it can from `input` and appends the content to `body`; what is behind the body stays.
     ///
     /// # Errors
     /// [`BodyError`], always final. What `body` holds then is of no use.
@@ -304,23 +306,194 @@ fn printable(byte: u8, error: BodyError) -> Result<(), BodyError> {
 }
 
 /// A byte of a token (RFC 9110, section 5.6.2).
-const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Feeds a body in pieces; what it held and how many bytes it took, once it is done.
+    fn read_in<'a>(
+        mut decoder: BodyDecoder,
+        pieces: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Option<(Vec<u8>, usize)>, BodyError> {
+        let (mut body, mut used) = (Vec::new(), 0);
+        for piece in pieces {
+            let progress = decoder.decode(piece, &mut body)?;
+            used += progress.used;
+            if progress.done {
+                return Ok(Some((body, used)));
+            }
+            assert_eq!(progress.used, piece.len(), "a body that is not done takes all that there is");
+        }
+        Ok(None)
+    }
+
+    /// Reads a body in three ways: whole, byte by byte, and with a second request behind it.
+    #[track_caller]
+    fn check(framing: Framing, body_bytes_max: usize, input: &str, expected: &str) {
+        let input = input.as_bytes();
+        let decoder = BodyDecoder::new(framing, body_bytes_max).unwrap();
+        let whole = Ok(Some((expected.as_bytes().to_vec(), input.len())));
+        assert_eq!(read_in(decoder.clone(), std::iter::once(input)), whole);
+        assert_eq!(read_in(decoder.clone(), input.chunks(1)), whole);
+        let two = [input, b"GET / HTTP/1.1\r\n"].concat();
+        assert_eq!(read_in(decoder.clone(), std::iter::once(&two[..])), whole);
+        for end in 0..input.len() {
+            assert_eq!(read_in(decoder.clone(), std::iter::once(&input[..end])), Ok(None), "{end}");
+        }
+    }
+
+    #[track_caller]
+    fn check_refused(body_bytes_max: usize, input: &str, error: BodyError) {
+        let decoder = BodyDecoder::new(Framing::Chunked, body_bytes_max).unwrap();
+        assert_eq!(read_in(decoder.clone(), std::iter::once(input.as_bytes())), Err(error), "{input:?}");
+        assert_eq!(read_in(decoder, input.as_bytes().chunks(1)), Err(error), "{input:?}");
+    }
+
+    // RFC 9112, section 6.2.
+    #[test]
+    fn body_with_a_length_ends_after_it() {
+        check(Framing::Length(5), 5, "hello", "hello");
+        check(Framing::Length(1), 5, "h", "h");
+    }
+
+    #[test]
+    fn body_that_is_not_there_is_done_at_once_and_takes_nothing() {
+        for framing in [Framing::None, Framing::Length(0)] {
+            let mut decoder = BodyDecoder::new(framing, 0).unwrap();
+            assert!(decoder.is_done());
+            let progress = decoder.decode(b"GET", &mut Vec::new());
+            assert_eq!(progress, Ok(BodyProgress { used: 0, done: true }));
+        }
+    }
+
+    #[test]
+    fn length_over_the_limit_is_refused_before_any_byte() {
+        let too_large = Err(BodyError::TooLarge { bytes_max: 5 });
+        assert_eq!(BodyDecoder::new(Framing::Length(6), 5), too_large);
+        assert_eq!(BodyDecoder::new(Framing::Length(u64::MAX), 5), too_large);
+    }
+
+    // RFC 9112, section 7.1.
+    #[test]
+    fn chunks_are_joined() {
+        check(Framing::Chunked, 100, "0\r\n\r\n", "");
+        check(Framing::Chunked, 100, "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", "hello world");
+        check(Framing::Chunked, 100, "00A\r\n0123\r\n4567\r\n000\r\n\r\n", "0123\r\n4567");
+        check(Framing::Chunked, 100, "a\r\n0123456789\r\n0\r\n\r\n", "0123456789");
+    }
+
+    // RFC 9112, sections 7.1.1 and 7.1.2.
+    #[test]
+    fn extensions_and_trailers_are_read_and_dropped() {
+        check(Framing::Chunked, 100, "1;a;b=c ; d=\"\\\"; e\"\r\nx\r\n0;last\r\n\r\n", "x");
+        check(Framing::Chunked, 100, "1 \t;a\r\nx\r\n0\r\n\r\n", "x");
+        check(Framing::Chunked, 100, "1\r\nx\r\n0\r\nExpires: never, \u{e9}\r\nX:\r\n\r\n", "x");
+    }
+
+    #[test]
+    fn smuggling_shapes_are_refused() {
+        for (input, error) in [
+            ("\r\n", BodyError::ChunkSize),
+            ("g\r\n", BodyError::ChunkSize),
+            ("-1\r\n", BodyError::ChunkSize),
+            ("+1\r\n", BodyError::ChunkSize),
+            (" 1\r\n", BodyError::ChunkSize),
+            ("0x1\r\n", BodyError::ChunkSize),
+            ("1_0\r\n", BodyError::ChunkSize),
+            (";a\r\n", BodyError::ChunkSize),
+            ("1 \r\nx", BodyError::ChunkSize),
+            ("1 a\r\nx", BodyError::ChunkSize),
+            ("1\nx\n0\n\n", BodyError::ChunkSize),
+            ("00000000000000001\r\nx", BodyError::ChunkSize),
+            ("1\rx", BodyError::LineEnd),
+            ("1\r\r\nx", BodyError::LineEnd),
+            ("1;a\nx", BodyError::ChunkExtension),
+            ("1;a=\"\r\n\"\r\nx", BodyError::ChunkExtension),
+            ("1;a=\"\\\r\n\"\r\nx", BodyError::ChunkExtension),
+            ("1;a\0\r\nx", BodyError::ChunkExtension),
+            ("1\r\nxy", BodyError::ChunkEnd),
+            ("1\r\nx\n0", BodyError::ChunkEnd),
+            ("1\r\nx\rx", BodyError::ChunkEnd),
+            ("0\r\n\n", BodyError::Trailer),
+            ("0\r\n a: b\r\n", BodyError::Trailer),
+            ("0\r\n: b\r\n", BodyError::Trailer),
+            ("0\r\na : b\r\n", BodyError::Trailer),
+            ("0\r\na\r\n", BodyError::Trailer),
+            ("0\r\na: b\nc", BodyError::Trailer),
+            ("0\r\na: b\rc", BodyError::LineEnd),
+            ("0\r\n\rx", BodyError::LineEnd),
+        ] {
+            check_refused(100, input, error);
+        }
+    }
+
+    #[test]
+    fn chunks_are_held_to_the_limit_together_and_refused_one_past_it() {
+        check(Framing::Chunked, 5, "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", "abcde");
+        let too_large = BodyError::TooLarge { bytes_max: 5 };
+        check_refused(5, "3\r\nabc\r\n3", too_large);
+        check_refused(5, "6", too_large);
+        check_refused(5, "fffffffffffffffff", too_large);
+        check_refused(usize::MAX, "ffffffffffffffff1", BodyError::ChunkSize);
+    }
+
+    #[test]
+    fn framing_is_held_to_its_limit_and_refused_one_past_it() {
+        // A limit of 1 byte leaves 12 for framing: 5 for the chunk, 5 for the end, 2 to spare.
+        check(Framing::Chunked, 1, "1\r\nx\r\n0;a\r\n\r\n", "x");
+        check_refused(1, "1\r\nx\r\n0;ab\r\n\r\n", BodyError::TooMuchFraming { bytes_max: 12 });
+        check(Framing::Chunked, 3, "1\r\nx\r\n1\r\ny\r\n1\r\nz\r\n0\r\n\r\n", "xyz");
+        let endless = format!("0\r\n{}", "a: b\r\n".repeat(1000));
+        check_refused(100, &endless, BodyError::TooMuchFraming { bytes_max: 606 });
+    }
+
+    #[test]
+    fn errors_name_their_limit_and_status() {
+        let too_large = BodyError::TooLarge { bytes_max: 5 };
+        assert_eq!(too_large.to_string(), "the body is longer than 5 bytes");
+        assert_eq!(too_large.status(), Status::ContentTooLarge);
+        assert_eq!(BodyError::ChunkEnd.status(), Status::BadRequest);
+    }
+
+    /// A body as a client might chunk it, and what it holds.
+    fn chunked() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+        let chunk = (proptest::collection::vec(any::<u8>(), 1..30), "(;[a-z]{1,3}(=\"[a-z\\\\]?\")?)?");
+        proptest::collection::vec(chunk, 0..6).prop_map(|chunks| {
+            let (mut wire, mut content) = (Vec::new(), Vec::new());
+            for (data, extension) in chunks {
+                let extension = extension.replace("\\\"", "\\\\\"");
+                wire.extend_from_slice(format!("{:X}{extension}\r\n", data.len()).as_bytes());
+                wire.extend_from_slice(&data);
+                wire.extend_from_slice(b"\r\n");
+                content.extend_from_slice(&data);
+            }
+            wire.extend_from_slice(b"0\r\nA: b\r\n\r\n");
+            (wire, content)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_equals_whole((wire, content) in chunked(), size in 1usize..20) {
+            let decoder = BodyDecoder::new(Framing::Chunked, 1000).unwrap();
+            let used = wire.len();
+            prop_assert_eq!(read_in(decoder, wire.chunks(size)), Ok(Some((content, used))));
+        }
+
+        #[test]
+        fn no_input_panics_and_any_split_of_it_equals_whole(
+            input in "[0-9a-f;\"\\\\\r\n :x]{0,60}",
+            size in 1usize..7,
+        ) {
+            let decoder = BodyDecoder::new(Framing::Chunked, 20).unwrap();
+            let whole = read_in(decoder.clone(), std::iter::once(input.as_bytes()));
+            prop_assert_eq!(read_in(decoder, input.as_bytes().chunks(size)), whole);
+        }
+    }
 }

@@ -4,15 +4,15 @@
 //! ([`crate::wire::http::body`] does), but decides how a body is framed, strictly: whatever two readers could
 //! read differently is refused, for that is what request smuggling is made of (RFC 9112, section 11.2).
 //!
-//! Nothing is copied or allocated: a head borrows the bytes that it was read from, and what the hot path asks of
-//! its fields is found in the one pass that checks them.
+//! Nothing is copied or allocated: a head borrows the bytes that it was read from, and what the hot path asks
+//! of its fields is found in the one pass that checks them.
 
 use std::fmt;
 use std::mem::MaybeUninit;
 
 use httparse::Header;
 
-use crate::ids::{Seq, parse_decimal};
+use crate::ids::parse_decimal;
 use crate::limits::HTTP_HEADERS_MAX;
 use crate::report::Reason;
 use crate::route::Method;
@@ -86,7 +86,7 @@ impl<'a> RequestHead<'a> {
         self.field_values(name).next()
     }
 
-    /// All values of a field, one a line, without the blanks around them. Searches only as far as it is asked.
+    /// All values of a field, one a line, without the blanks around them, searched for as they are asked for.
     pub fn field_values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let lines = self.fields.split(|byte| *byte == b'\n');
         // The empty line is the only one without a colon.
@@ -99,7 +99,7 @@ impl<'a> RequestHead<'a> {
             .map(|(_, value)| value.trim_ascii())
     }
 
-    /// Whether a comma list such as `Connection` or `Upgrade` names a token, in any case, on any of its lines.
+    /// Whether a comma list such as `Connection` names a token, in any case, on any of its lines.
     #[must_use]
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         self.field_values(name).any(|value| list_has(value, token))
@@ -128,7 +128,8 @@ pub enum HeadError {
     RequestLine,
     /// A field line breaks RFC 9112, section 5: bad name, blank before the colon, NUL, bare CR, folded line.
     FieldLine,
-    /// A line ends in a CR without LF (RFC 9112, section 2.2).
+    /// A line does not end where it has to: a CR without LF, or something behind the version (RFC 9112,
+    /// sections 2.2 and 3).
     LineEnd,
     /// Not HTTP/1.x (RFC 9110, section 2.5).
     Version,
@@ -190,26 +191,15 @@ impl HeadError {
         }
     }
 
-    /// What the refusal is counted as.
+    /// What the refusal is counted as: the limits by themselves, all broken rules together.
     #[must_use]
-    pub const fn reason(self) -> Reason {
-        match self {
-            Self::TooManyFields | Self::HeadTooLong { .. } => Reason::HeadMax,
-            Self::TargetTooLong { .. } => Reason::TargetMax,
-            Self::RequestLine
-            | Self::FieldLine
-            | Self::LineEnd
-            | Self::Version
-            | Self::HostMissing
-            | Self::HostRepeated
-            | Self::HostInvalid
-            | Self::LengthInvalid
-            | Self::LengthRepeated
-            | Self::BothFramings
-            | Self::CodingInHttp10
-            | Self::ChunkedMisplaced
-            | Self::CodingUnknown
-            | Self::Expectation => Reason::BadRequest,
+    pub fn reason(self) -> Reason {
+        if self.status() == Status::RequestHeaderFieldsTooLarge {
+            Reason::HeadMax
+        } else if self.status() == Status::UriTooLong {
+            Reason::TargetMax
+        } else {
+            Reason::BadRequest
         }
     }
 }
@@ -219,7 +209,7 @@ impl fmt::Display for HeadError {
         match self {
             Self::RequestLine => f.write_str("the request line is not method, target and version"),
             Self::FieldLine => f.write_str("a header line is not a name, a colon and a value"),
-            Self::LineEnd => f.write_str("a carriage return stands without its line feed"),
+            Self::LineEnd => f.write_str("a line does not end in CR LF or LF where it has to"),
             Self::Version => f.write_str("the version is not HTTP/1.0 or HTTP/1.1"),
             Self::TooManyFields => write!(f, "the head has more than {HTTP_HEADERS_MAX} header lines"),
             Self::HeadTooLong { bytes_max } => write!(f, "the head is longer than {bytes_max} bytes"),
@@ -254,10 +244,10 @@ impl From<httparse::Error> for HeadError {
 
 /// Decodes one request head from the start of `input`.
 ///
-/// `scanned` says how many bytes at its start an earlier call has already answered `Partial` for (0 at first).
-/// Only what came behind them is then searched for the end of the head, and the whole is parsed once more when
-/// it is there, so a peer that dribbles single bytes costs linear work. A first call parses at once: most heads
-/// come whole, and nonsense is refused without waiting for its end.
+/// `scanned` says how many bytes at its start an earlier call has already answered `Partial` for (0 at
+/// first). Only what came behind them is then searched for the end of the head, and the whole is parsed once
+/// more when it is there, so a peer that dribbles single bytes costs linear work. A first call parses at
+/// once: most heads come whole, and nonsense is refused without waiting for its end.
 ///
 /// Empty lines before the request line are skipped and lines may end in a bare LF (RFC 9112, section 2.2). A
 /// target may hold raw UTF-8, as some clients send it in queries.
@@ -316,7 +306,7 @@ fn decode_other_version<'a>(
     let fields = match after_version {
         [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] => rest,
         [] | [b'\r'] => return partial(input, scanned, limits),
-        _ => return Err(HeadError::RequestLine),
+        _ => return Err(HeadError::LineEnd),
     };
     let mut space = [httparse::EMPTY_HEADER; HTTP_HEADERS_MAX];
     match httparse::parse_headers(fields, &mut space)? {
@@ -369,18 +359,15 @@ fn partial<'a>(
     Ok(Parsed::Partial)
 }
 
-/// Methods are looked for this far: the longest registered has 17 letters (`UPDATEREDIRECTREF`).
-const METHOD_BYTES_MAX: usize = 32;
+/// An unfinished request line is searched this far for the end of its method; the longest registered method has
+/// 17 letters. Behind more than that, or more empty lines, a long target is refused as a long head instead.
+const METHOD_SEARCH_BYTES_MAX: usize = 64;
 
 fn unfinished_target_is_too_long(input: &[u8], scanned: usize, bytes_max: usize) -> bool {
-    if input.len() <= bytes_max {
-        return false;
-    }
-    let method_start = leading_empty_bytes(input);
-    let mut method = input[method_start..].iter().take(METHOD_BYTES_MAX + 1);
-    let Some(method_bytes) = method.position(|byte| *byte == b' ') else { return false };
-    let target_start = method_start + method_bytes + 1;
-    let too_long = target_start + bytes_max + 1;
+    let start = &input[..input.len().min(METHOD_SEARCH_BYTES_MAX)];
+    let Some(method_end) = start.iter().position(|byte| *byte == b' ') else { return false };
+    let target_start = method_end + 1;
+    let too_long = target_start.saturating_add(bytes_max).saturating_add(1);
     // An earlier call that saw as much has decided it; deciding again with every byte would be quadratic.
     scanned < too_long
         && input.get(target_start..too_long).is_some_and(|target| !target.iter().any(|byte| *byte <= b' '))
@@ -390,15 +377,21 @@ fn leading_empty_bytes(input: &[u8]) -> usize {
     input.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(input.len())
 }
 
-/// Whether an empty line ends behind the first `scanned` bytes. A line end and an empty line are `LF LF` or
-/// `LF CR LF`, so the search starts two bytes early.
+/// Whether an empty line that follows one with text ends behind the first `scanned` bytes.
+///
+/// The two end in `LF LF` or `LF CR LF`, so the search starts two bytes early. Empty lines before the request line end
+/// nothing: were they taken for an end, each of them would have the whole parsed again.
 fn has_new_empty_line(input: &[u8], scanned: usize) -> bool {
-    let mut rest = input.get(scanned.saturating_sub(2)..).unwrap_or_default();
-    while let Some(line_end) = rest.iter().position(|byte| *byte == b'\n') {
-        rest = &rest[line_end + 1..];
-        if matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
+    let mut from = scanned.saturating_sub(2);
+    while let Some(line_bytes) = input.get(from..).and_then(|new| new.iter().position(|byte| *byte == b'\n'))
+    {
+        let (before, after) = input.split_at(from + line_bytes);
+        let line = before.strip_suffix(b"\r").unwrap_or(before);
+        let has_text = !matches!(line.last(), None | Some(b'\n'));
+        if has_text && matches!(after, [_, b'\n', ..] | [_, b'\r', b'\n', ..]) {
             return true;
         }
+        from += line_bytes + 1;
     }
     false
 }
@@ -419,7 +412,8 @@ enum Known {
 }
 
 impl Known {
-    /// Finds a field by its name; the length tells nearly all of them apart, so most names cost one comparison.
+    /// Finds a field by its name; the length tells nearly all of them apart, so most names cost one
+    /// comparison.
     fn of(name: &str) -> Option<Self> {
         let candidates: &[(&str, Self)] = match name.len() {
             4 => &[("host", Self::Host)],
@@ -496,13 +490,8 @@ impl<'a> Seen<'a> {
                 self.upgrade |= list_has(value, "upgrade");
             }
             Known::TransferEncoding => {
-                let mut codings = value.split(|byte| *byte == b',');
-                self.codings = codings
-                    .try_fold(self.codings, |codings, coding| {
-                        let codings = codings.then(coding.trim_ascii());
-                        (codings != Codings::Misplaced).then_some(codings)
-                    })
-                    .unwrap_or(Codings::Misplaced);
+                let codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                self.codings = codings.fold(self.codings, Codings::then);
             }
             Known::Expect => {
                 let understood = value.eq_ignore_ascii_case(b"100-continue");
@@ -590,63 +579,343 @@ fn list_has(list: &[u8], token: &str) -> bool {
 
 /// Bytes of `uri-host [ ":" port ]` (RFC 3986, section 3.2.2): unreserved, sub-delims, `%`, and `:` `[` `]`.
 /// No `@`: user information in `Host` is nobody's authority.
-const fn is_authority_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.'
-                | b'_'
-                | b'~'
-                | b'!'
-                | b'$'
-                | b'&'
-                | b'\''
-                | b'('
-                | b')'
-                | b'*'
-                | b'+'
-                | b','
-                | b';'
-                | b'='
-                | b'%'
-                | b':'
-                | b'['
-                | b']'
-        )
+fn is_authority_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(&byte)
 }
 
-/// Whether an `If-None-Match` names the update `seq`, of which an `ETag` is the number between quotes.
-///
-/// Reads lists over several lines, commas within an opaque tag, and `*`, which names whatever there is; weak tags
-/// compare as strong ones do (RFC 9110, sections 8.8.3.2 and 13.1.2). What is no tag matches nothing.
-#[must_use]
-pub fn if_none_match<'a>(mut values: impl Iterator<Item = &'a [u8]>, seq: Seq) -> bool {
-    values.any(|value| list_names(value, seq))
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-fn list_names(list: &[u8], seq: Seq) -> bool {
-    let mut rest = list;
-    loop {
-        rest = rest.trim_ascii_start();
-        if rest.first() == Some(&b'*') {
-            return true;
-        }
-        let tag = rest.strip_prefix(b"W/").unwrap_or(rest);
-        if let Some(opaque_and_rest) = tag.strip_prefix(b"\"") {
-            let end = opaque_and_rest.iter().position(|byte| *byte == b'"').unwrap_or(opaque_and_rest.len());
-            if is_spelling_of(&opaque_and_rest[..end], seq) && end < opaque_and_rest.len() {
-                return true;
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits { head_bytes_max: 8192, target_bytes_max: 4096 };
+
+    #[track_caller]
+    fn decode_whole(input: &[u8]) -> RequestHead<'_> {
+        match decode(input, 0, &LIMITS) {
+            Ok(Parsed::Complete { value, used }) => {
+                assert_eq!(used, input.len());
+                value
             }
-            rest = opaque_and_rest.get(end + 1..).unwrap_or_default();
-        }
-        match rest.iter().position(|byte| *byte == b',') {
-            Some(comma) => rest = &rest[comma + 1..],
-            None => return false,
+            other => panic!("{other:?} of {}", input.escape_ascii()),
         }
     }
-}
 
-/// Whether these are the very digits that a number is written with: `007` is another tag than `7`.
-fn is_spelling_of(digits: &[u8], seq: Seq) -> bool {
-    parse_decimal(digits) == Some(seq.number()) && (digits.len() == 1 || digits[0] != b'0')
+    /// Reads a head in three ways: whole, byte by byte, and with a second request behind it.
+    #[track_caller]
+    fn check(input: &str, examine: impl Fn(&RequestHead<'_>)) {
+        let input = input.as_bytes();
+        let whole = decode_whole(input);
+        examine(&whole);
+        for end in 0..input.len() {
+            let prefix = &input[..end];
+            assert_eq!(decode(prefix, 0, &LIMITS), Ok(Parsed::Partial), "{}", prefix.escape_ascii());
+            assert_eq!(decode(prefix, end.saturating_sub(1), &LIMITS), Ok(Parsed::Partial));
+        }
+        let complete = Ok(Parsed::Complete { value: whole, used: input.len() });
+        assert_eq!(decode(input, input.len() - 1, &LIMITS), complete);
+        let two = [input, b"\r\n\0 anything"].concat();
+        assert_eq!(decode(&two, 0, &LIMITS), complete);
+        assert_eq!(decode(&two, input.len() - 1, &LIMITS), complete);
+    }
+
+    /// Refused whole, and refused at the latest with its last byte when it comes byte by byte.
+    #[track_caller]
+    fn check_refused(input: &str, error: HeadError) {
+        let input = input.as_bytes();
+        let shown = input.escape_ascii();
+        assert_eq!(decode(input, 0, &LIMITS), Err(error), "{shown}");
+        let mut bytewise = (1..=input.len()).map(|end| decode(&input[..end], end - 1, &LIMITS));
+        assert_eq!(bytewise.find(|read| *read != Ok(Parsed::Partial)), Some(Err(error)), "{shown}");
+    }
+
+    /// A head with these field lines, each with its line end, behind a good request line and `Host`.
+    fn with_fields(fields: &str) -> String {
+        format!("POST /cur/1 HTTP/1.1\r\nHost: a\r\n{fields}\r\n")
+    }
+
+    #[test]
+    fn smallest_head_is_read() {
+        check("GET /cur/1 HTTP/1.1\r\nHost: a\r\n\r\n", |head| {
+            assert_eq!(
+                (head.method, head.target, head.version),
+                (Method::Get, &b"/cur/1"[..], Version::Http11)
+            );
+            assert_eq!((head.framing, head.keep_alive, head.expect_continue), (Framing::None, true, false));
+            assert!(!head.has_origin && !head.has_if_none_match && !head.upgrade_websocket);
+            assert_eq!(head.host(), Some(&b"a"[..]));
+        });
+    }
+
+    // RFC 9112, section 2.2.
+    #[test]
+    fn lines_may_end_in_lf_alone_and_follow_empty_lines() {
+        check("GET / HTTP/1.1\nHost: a\nOrigin: b\n\n", |head| {
+            assert_eq!(head.field("origin"), Some(&b"b"[..]));
+        });
+        check("\r\n\n\r\nGET / HTTP/1.1\r\nHost: a\n\r\n", |head| assert_eq!(head.target, b"/"));
+    }
+
+    #[test]
+    fn fields_are_found_by_name_in_any_case_without_the_blanks_around() {
+        check(
+            "GET / HTTP/1.1\r\nhOST:a\r\nX-A: \t one: two \t\r\nX-Ab: no\r\nx-a:\r\nX-A: three\r\n\r\n",
+            |head| {
+                assert_eq!(head.field("x-a"), Some(&b"one: two"[..]));
+                let all: Vec<_> = head.field_values("X-A").collect();
+                assert_eq!(all, [&b"one: two"[..], b"", b"three"]);
+                assert_eq!(head.field("x"), None);
+            },
+        );
+    }
+
+    // RFC 9110, section 5.6.1.
+    #[test]
+    fn tokens_are_found_on_any_line_of_a_list() {
+        check("GET / HTTP/1.1\r\nHost: a\r\nTE: x, ,Y\r\nTE:\tz\r\n\r\n", |head| {
+            assert!(["x", "y", "Z"].iter().all(|token| head.has_token("te", token)));
+            assert!(!head.has_token("te", "x,") && !head.has_token("host", "b"));
+        });
+    }
+
+    // RFC 9112, section 9.3.
+    #[test]
+    fn connection_goes_on_by_version_and_by_what_the_client_says() {
+        for (version, connection, keep_alive) in [
+            ("1.1", "", true),
+            ("1.1", "Connection: x, Close\r\n", false),
+            ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", false),
+            ("1.0", "", false),
+            ("1.0", "Connection: Keep-Alive\r\n", true),
+            ("1.0", "Connection: keep-alive, close\r\n", false),
+        ] {
+            check(&format!("GET / HTTP/{version}\r\nHost: a\r\n{connection}\r\n"), |head| {
+                assert_eq!(head.keep_alive, keep_alive, "{version} {connection}");
+            });
+        }
+    }
+
+    #[test]
+    fn upgrade_takes_both_fields_and_http_1_1() {
+        let upgrade = "Connection: keep-alive, Upgrade\r\nUpgrade: h2c, WebSocket\r\nOrigin: b\r\n\r\n";
+        check(&format!("GET /ws HTTP/1.1\r\nHost: a\r\n{upgrade}"), |head| {
+            assert!(head.upgrade_websocket && head.has_origin);
+        });
+        check(&format!("GET /ws HTTP/1.0\r\nHost: a\r\n{upgrade}"), |head| assert!(!head.upgrade_websocket));
+        check("GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n", |head| {
+            assert!(!head.upgrade_websocket);
+        });
+    }
+
+    #[test]
+    fn presence_of_the_fields_that_decide_is_told() {
+        check(&with_fields("If-None-Match: *\r\nLast-Event-ID: 5\r\nSec-Fetch-Site: none\r\n"), |head| {
+            assert!(head.has_if_none_match && head.has_last_event_id && head.has_sec_fetch_site);
+        });
+    }
+
+    // RFC 9110, section 2.5.
+    #[test]
+    fn later_minor_version_is_read_as_1_1_and_another_major_refused() {
+        check("GET / HTTP/1.2\r\nHost: a\r\nConnection: close\r\n\r\n", |head| {
+            assert_eq!((head.version, head.keep_alive), (Version::Http11, false));
+        });
+        check("\nGET / HTTP/1.9\nHost: a\n\n", |head| assert_eq!(head.host(), Some(&b"a"[..])));
+        check_refused("GET / HTTP/1.2\r\nHost : a\r\n\r\n", HeadError::FieldLine);
+        check_refused("PRI * HTTP/2.0\r\n\r\n", HeadError::Version);
+        check_refused("GET / HTTP/0.9\r\n\r\n", HeadError::Version);
+        check_refused("GET / HTTP/1.10\r\n\r\n", HeadError::LineEnd);
+        check_refused("GET / HTTX/1.1\r\n\r\n", HeadError::RequestLine);
+    }
+
+    // RFC 9112, section 3.2.
+    #[test]
+    fn host_is_given_once() {
+        check("GET / HTTP/1.0\r\n\r\n", |head| assert_eq!(head.host(), None));
+        check("GET / HTTP/1.1\r\nHost:\r\n\r\n", |head| assert_eq!(head.host(), Some(&b""[..])));
+        check("GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", |head| {
+            assert_eq!(head.host(), Some(&b"[::1]:80"[..]))
+        });
+        check("GET http://b:1/x?y HTTP/1.1\r\nHost: a\r\n\r\n", |head| {
+            assert_eq!(head.host(), Some(&b"b:1"[..]))
+        });
+        check("GET /x?u=http://b HTTP/1.1\r\nHost: a\r\n\r\n", |head| {
+            assert_eq!(head.host(), Some(&b"a"[..]))
+        });
+        check_refused("GET / HTTP/1.1\r\n\r\n", HeadError::HostMissing);
+        check_refused("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", HeadError::HostRepeated);
+        check_refused("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", HeadError::HostRepeated);
+        for bad in ["a b", "a/b", "u@a", "a\\b", "\"a\"", "a?b", "\u{e9}"] {
+            check_refused(&format!("GET / HTTP/1.1\r\nHost: {bad}\r\n\r\n"), HeadError::HostInvalid);
+        }
+    }
+
+    // RFC 9112, section 6.3.
+    #[test]
+    fn framing_follows_from_length_or_chunked() {
+        let framed =
+            |fields: &str, framing| check(&with_fields(fields), |head| assert_eq!(head.framing, framing));
+        framed("Content-Length: 0\r\n", Framing::Length(0));
+        framed("content-length:18446744073709551615\r\n", Framing::Length(u64::MAX));
+        framed("Transfer-Encoding: Chunked\r\n", Framing::Chunked);
+    }
+
+    // RFC 9112, sections 5, 6 and 11.2.
+    #[test]
+    fn smuggling_shapes_are_refused() {
+        for (fields, error) in [
+            ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", HeadError::BothFramings),
+            ("Transfer-Encoding: xchunked\r\nContent-Length: 1\r\n", HeadError::BothFramings),
+            ("Transfer-Encoding:\r\nContent-Length: 1\r\n", HeadError::BothFramings),
+            ("Content-Length: 1\r\nContent-Length: 2\r\n", HeadError::LengthRepeated),
+            ("Content-Length: 1\r\ncontent-length: 1\r\n", HeadError::LengthRepeated),
+            ("Content-Length: 1, 1\r\n", HeadError::LengthInvalid),
+            ("Content-Length: +1\r\n", HeadError::LengthInvalid),
+            ("Content-Length: -1\r\n", HeadError::LengthInvalid),
+            ("Content-Length: 0x1\r\n", HeadError::LengthInvalid),
+            ("Content-Length: 1 1\r\n", HeadError::LengthInvalid),
+            ("Content-Length:\r\n", HeadError::LengthInvalid),
+            ("Content-Length: 18446744073709551616\r\n", HeadError::LengthInvalid),
+            ("Transfer-Encoding: chunked, chunked\r\n", HeadError::ChunkedMisplaced),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", HeadError::ChunkedMisplaced),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", HeadError::ChunkedMisplaced),
+            ("Transfer-Encoding: chunked, gzip\r\n", HeadError::ChunkedMisplaced),
+            ("Transfer-Encoding: identity\r\n", HeadError::ChunkedMisplaced),
+            ("Transfer-Encoding: xchunked\r\n", HeadError::ChunkedMisplaced),
+            ("Transfer-Encoding: \"chunked\"\r\n", HeadError::ChunkedMisplaced),
+            ("Transfer-Encoding: chunked;q=1\r\n", HeadError::ChunkedMisplaced),
+            ("Transfer-Encoding: ,chunked\r\n", HeadError::ChunkedMisplaced),
+            ("Transfer-Encoding: chunked,\r\n", HeadError::ChunkedMisplaced),
+            ("Transfer-Encoding: gzip, chunked\r\n", HeadError::CodingUnknown),
+            ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", HeadError::CodingUnknown),
+            ("Transfer-Encoding : chunked\r\n", HeadError::FieldLine),
+            ("Transfer-Encoding\t: chunked\r\n", HeadError::FieldLine),
+            ("Transfer-Encoding: \x0bchunked\r\n", HeadError::FieldLine),
+            (" Transfer-Encoding: chunked\r\n", HeadError::FieldLine),
+            ("Transfer-Encoding:\r\n chunked\r\n", HeadError::FieldLine),
+            ("X: a\r\n\tb\r\n", HeadError::FieldLine),
+            ("X: a\rContent-Length: 1\r\n", HeadError::FieldLine),
+            ("X: a\0\r\n", HeadError::FieldLine),
+            ("X\0: a\r\n", HeadError::FieldLine),
+            (": a\r\n", HeadError::FieldLine),
+            ("X\r\n", HeadError::FieldLine),
+            ("X(: a\r\n", HeadError::FieldLine),
+            ("X: a\r\r\n", HeadError::FieldLine),
+        ] {
+            check_refused(&with_fields(fields), error);
+        }
+        check_refused("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", HeadError::CodingInHttp10);
+    }
+
+    // RFC 9112, section 3.
+    #[test]
+    fn malformed_request_lines_are_refused() {
+        for line in [
+            "GET  / HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            " GET / HTTP/1.1",
+            "GET /",
+            "G@T / HTTP/1.1",
+            "GET /a b HTTP/1.1",
+            "GET /\0 HTTP/1.1",
+            "GET\t/ HTTP/1.1",
+            "GET / http/1.1",
+            "GET /\x7f HTTP/1.1",
+        ] {
+            let input = format!("{line}\r\nHost: a\r\n\r\n");
+            let read = decode(input.as_bytes(), 0, &LIMITS).expect_err(line);
+            assert_eq!(read.status(), Status::BadRequest, "{line}");
+        }
+        check_refused("\rGET / HTTP/1.1\r\n\r\n", HeadError::LineEnd);
+    }
+
+    #[test]
+    fn nonsense_is_refused_without_waiting_for_its_end() {
+        let client_hello = b"\x16\x03\x01\x02\x00\x01\x00";
+        assert_eq!(decode(client_hello, 0, &LIMITS), Err(HeadError::RequestLine));
+    }
+
+    // RFC 9110, section 10.1.1.
+    #[test]
+    fn expectation_is_met_only_by_a_body_over_http_1_1() {
+        let expects = |input: &str, expected| check(input, |head| assert_eq!(head.expect_continue, expected));
+        expects(&with_fields("Expect: 100-Continue\r\nContent-Length: 5\r\n"), true);
+        expects(&with_fields("Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n"), true);
+        expects(&with_fields("Expect: 100-continue\r\n"), false);
+        expects(&with_fields("Expect: 100-continue\r\nContent-Length: 0\r\n"), false);
+        expects("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", false);
+        check_refused(&with_fields("Expect: 200-ok\r\n"), HeadError::Expectation);
+        assert_eq!(HeadError::Expectation.status(), Status::ExpectationFailed);
+    }
+
+    #[test]
+    fn head_is_held_to_its_limit_and_refused_one_byte_past_it() {
+        let head = |bytes: usize| {
+            let start = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
+            format!("{start}{}\r\n\r\n", "x".repeat(bytes - start.len() - 4))
+        };
+        let too_long = HeadError::HeadTooLong { bytes_max: 8192 };
+        check(&head(8192), |head| assert_eq!(head.target, b"/"));
+        check_refused(&head(8193), too_long);
+        assert_eq!(decode(&head(9000).as_bytes()[..8191], 0, &LIMITS), Ok(Parsed::Partial));
+        assert_eq!(decode(&head(9000).as_bytes()[..8192], 0, &LIMITS), Err(too_long));
+        check_refused(&"\r\n".repeat(4096), too_long);
+    }
+
+    #[test]
+    fn target_is_held_to_its_limit_and_refused_one_byte_past_it() {
+        let target = |bytes: usize| format!("/{}", "x".repeat(bytes - 1));
+        check(&format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", target(4096)), |head| {
+            assert_eq!(head.target.len(), 4096);
+        });
+        let too_long = HeadError::TargetTooLong { bytes_max: 4096 };
+        check_refused(&format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", target(4097)), too_long);
+        check_refused(&format!("\r\nGET {}", target(4097)), too_long);
+        check_refused(&format!("GET {}", target(10_000)), too_long);
+        assert_eq!(decode(format!("GET {}", target(4096)).as_bytes(), 0, &LIMITS), Ok(Parsed::Partial));
+    }
+
+    #[test]
+    fn fields_are_counted_and_refused_one_past_the_limit() {
+        let fields =
+            |count: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(count - 1));
+        check(&fields(HTTP_HEADERS_MAX), |head| {
+            assert_eq!(head.field_values("x").count(), HTTP_HEADERS_MAX - 1);
+        });
+        check_refused(&fields(HTTP_HEADERS_MAX + 1), HeadError::TooManyFields);
+    }
+
+    #[test]
+    fn dribbling_peer_costs_no_rescan() {
+        // The end of the head is there, but in bytes that an earlier call is said to have searched.
+        let input = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET";
+        assert_eq!(decode(input, input.len() - 1, &LIMITS), Ok(Parsed::Partial));
+        assert_eq!(decode(input, usize::MAX, &LIMITS), Ok(Parsed::Partial));
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_panics(input in proptest::collection::vec(any::<u8>(), 0..200), scanned in 0usize..300) {
+            let _ = decode(&input, scanned, &LIMITS);
+        }
+
+        #[test]
+        fn no_nearly_good_head_panics(
+            lines in proptest::collection::vec(
+                "(GET|POST)? ?/[a-z]{0,3} ?(HTTP/[0-2].[0-3])?|[A-Za-z-]{0,9}[: ]{0,2}[ -~]{0,9}|",
+                0..6,
+            ),
+            end in prop_oneof!["\r\n", "\n", "\r"],
+            scanned in 0usize..60,
+        ) {
+            let input = format!("GET / HTTP/1.1\r\nHost: a\r\n{}{end}{end}", lines.join(&end));
+            for input in [input.as_bytes(), &input.as_bytes()[25..]] {
+                if let Ok(Parsed::Complete { value, used }) = decode(input, scanned, &LIMITS) {
+                    prop_assert!(used <= input.len());
+                    prop_assert_eq!(value.field_values("host").count() <= 1, true);
+                }
+            }
+        }
+    }
 }

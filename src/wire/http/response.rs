@@ -1,9 +1,10 @@
-//! Response heads as bytes (RFC 9112, section 4; RFC 9110, sections 6.6.1 and 15).
+//! Response heads as bytes (RFC 9112, section 4; RFC 9110, sections 6.6.1 and 15), and the entity tags that
+//! they give out: written here, so compared here.
 //!
-//! Appends to a `Vec<u8>`, cannot fail, allocates nothing of its own and formats no number through `fmt`. Which
-//! fields an answer carries is for its writer to say; this file only spells them.
+//! Appends to a `Vec<u8>`, cannot fail, allocates nothing of its own and formats no number through `fmt`.
+//! Which fields an answer carries is for its writer to say; this file only spells them.
 
-use crate::ids::Seq;
+use crate::ids::{Seq, parse_decimal};
 use crate::wire::http::request::Version;
 
 /// One table for number, title and the line that is written, so that the three cannot drift apart.
@@ -174,7 +175,8 @@ pub struct ResponseHead<'a> {
 }
 
 impl ResponseHead<'_> {
-    /// A field. Neither name nor value may come from a peer unchecked: a line end in them would split the answer.
+    /// A field. Neither name nor value may come from a peer unchecked: a line end in them would split the
+    /// answer.
     pub fn field(self, name: &str, value: &[u8]) -> Self {
         debug_assert!(!value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)), "a line end in {name}");
         let head = self.name(name);
@@ -216,8 +218,8 @@ impl ResponseHead<'_> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// Ends the head of an answer with `length` bytes of content, which the caller appends, or leaves out where
-    /// the request was a HEAD.
+    /// Ends the head of an answer with `length` bytes of content, which the caller appends, or leaves out
+    /// where the request was a HEAD.
     pub fn content(self, content_type: &str, length: u64) {
         self.field("Content-Type", content_type.as_bytes()).field_number("Content-Length", length).finish();
     }
@@ -240,6 +242,42 @@ impl ResponseHead<'_> {
         self.out.extend_from_slice(b"\r\n");
         self
     }
+}
+
+/// Whether an `If-None-Match` names the update `seq`, of which an `ETag` is the number between quotes.
+///
+/// Reads lists over several lines, commas within an opaque tag, and `*`, which names whatever there is; weak
+/// tags compare as strong ones do (RFC 9110, sections 8.8.3.2 and 13.1.2). What is no tag matches nothing.
+#[must_use]
+pub fn if_none_match<'a>(mut values: impl Iterator<Item = &'a [u8]>, seq: Seq) -> bool {
+    values.any(|value| list_names(value, seq))
+}
+
+fn list_names(list: &[u8], seq: Seq) -> bool {
+    let mut rest = list;
+    loop {
+        rest = rest.trim_ascii_start();
+        if rest.first() == Some(&b'*') {
+            return true;
+        }
+        let tag = rest.strip_prefix(b"W/").unwrap_or(rest);
+        if let Some(opaque_and_rest) = tag.strip_prefix(b"\"") {
+            let end = opaque_and_rest.iter().position(|byte| *byte == b'"').unwrap_or(opaque_and_rest.len());
+            if is_spelling_of(&opaque_and_rest[..end], seq) && end < opaque_and_rest.len() {
+                return true;
+            }
+            rest = opaque_and_rest.get(end + 1..).unwrap_or_default();
+        }
+        match rest.iter().position(|byte| *byte == b',') {
+            Some(comma) => rest = &rest[comma + 1..],
+            None => return false,
+        }
+    }
+}
+
+/// Whether these are the very digits that a number is written with: `007` is another tag than `7`.
+fn is_spelling_of(digits: &[u8], seq: Seq) -> bool {
+    parse_decimal(digits) == Some(seq.number()) && (digits.len() == 1 || digits[0] != b'0')
 }
 
 #[cfg(test)]
@@ -309,7 +347,8 @@ mod tests {
                 let head = head.etag(Seq::new(7).unwrap()).field("Cache-Control", b"no-cache");
                 head.connection(true, Version::Http11).body("application/json", b"{}");
             },
-            "ETag: \"7\"\r\nCache-Control: no-cache\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+            "ETag: \"7\"\r\nCache-Control: no-cache\r\n\
+             Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
         );
     }
 
@@ -336,12 +375,48 @@ mod tests {
         assert_eq!(out, b"HTTP/1.1 100 Continue\r\n\r\n");
     }
 
+    // RFC 9110, sections 8.8.3 and 13.1.2.
+    #[test]
+    fn if_none_match_reads_lists_weak_tags_and_the_star() {
+        let seven = Seq::new(7).unwrap();
+        for (values, expected) in [
+            (&["\"7\""][..], true),
+            (&["W/\"7\""], true),
+            (&["*"], true),
+            (&["\"6\" , \"7\""], true),
+            (&[",, \"a,b\",\t\"7\""], true),
+            (&["\"6\"", "\"7\""], true),
+            (&["\"8\""], false),
+            (&["\"07\""], false),
+            (&["7"], false),
+            (&["w/\"7\""], false),
+            (&["\"7"], false),
+            (&["\"6,7\""], false),
+            (&["\"a, \"7\""], false),
+            (&["\"\""], false),
+            (&[""], false),
+            (&[], false),
+        ] {
+            assert_eq!(
+                if_none_match(values.iter().map(|value| value.as_bytes()), seven),
+                expected,
+                "{values:?}"
+            );
+        }
+        assert!(if_none_match([&b"\"0\""[..]].into_iter(), Seq::ZERO));
+    }
+
     proptest! {
         #[test]
         fn digits_read_back(number: u64) {
             let mut out = Vec::new();
             encode_decimal(&mut out, number);
             prop_assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
+        }
+
+        #[test]
+        fn no_tag_list_panics(list in "[W/*\", 07\t]{0,20}") {
+            let _ = if_none_match([list.as_bytes()].into_iter(), Seq::ZERO);
         }
     }
 }
