@@ -315,7 +315,7 @@ impl std::error::Error for ConfigError {}
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Run the server.
-    Serve(Config),
+    Serve(Box<Config>),
     /// Print this and be done: the version, the help, or the configuration as it would be in effect.
     Print(String),
 }
@@ -343,7 +343,7 @@ impl Command {
             }
         };
         match parsed.verb.unwrap_or(Verb::Serve(parsed.sources)) {
-            Verb::Serve(sources) => sources.read().map(Self::Serve),
+            Verb::Serve(sources) => sources.read().map(Box::new).map(Self::Serve),
             Verb::CheckConfig(sources) => sources.read().map(|config| Self::Print(config.to_toml())),
             Verb::Version => Ok(Self::Print(concat!("geoloop ", env!("CARGO_PKG_VERSION"), "\n").to_owned())),
         }

@@ -1,7 +1,5 @@
 //! Tests of the configuration as a whole: sources, precedence, bounds, messages.
 
-use std::path::PathBuf;
-
 use super::*;
 use crate::limits::SlowConsumer;
 
@@ -13,7 +11,7 @@ fn command(arguments: &[&str]) -> Result<Command, ConfigError> {
 #[track_caller]
 fn config(arguments: &[&str]) -> Config {
     match command(arguments) {
-        Ok(Command::Serve(config)) => config,
+        Ok(Command::Serve(config)) => *config,
         other => panic!("{arguments:?} gave {other:?}"),
     }
 }
@@ -72,7 +70,7 @@ fn what_is_printed_reads_back_equal() {
     let arguments = ["--listen=0.0.0.0:1,[::1]:2", "--no-simulate", "--echo", "--max-connections=5"];
     let more = ["--allow-origin=*", "--idle-timeout=90s", "--log=debug", "--queue-bytes=2MiB", "--workers=3"];
     let config = config(&[&arguments[..], &more[..]].concat());
-    assert_eq!(with_file(&config.to_toml(), &[]).unwrap(), Command::Serve(config.clone()));
+    assert_eq!(with_file(&config.to_toml(), &[]).unwrap(), Command::Serve(Box::new(config.clone())));
     let printed = command(&[&["check-config"], &arguments[..], &more[..]].concat()).unwrap();
     assert_eq!(printed, Command::Print(config.to_toml()));
 }
@@ -114,9 +112,7 @@ fn a_mistake_in_the_file_is_told_with_its_line_and_column() {
 #[test]
 fn a_file_that_cannot_be_read_is_an_error() {
     let error = command(&["--config", "/no/such/file"]).expect_err("there is no such file");
-    assert!(
-        matches!(&error, ConfigError::Unreadable { path, .. } if *path == PathBuf::from("/no/such/file"))
-    );
+    assert!(matches!(&error, ConfigError::Unreadable { path, .. } if path.ends_with("such/file")));
 }
 
 #[test]
