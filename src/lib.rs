@@ -6,6 +6,7 @@ pub mod hub;
 pub mod ids;
 pub mod limits;
 pub mod location;
+pub mod logger;
 pub mod metrics;
 pub mod random;
 pub mod report;
