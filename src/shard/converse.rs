@@ -1,0 +1,226 @@
+//! Bytes to events: feeds what a connection sent to its session, as far as it may speak, and keeps the rest.
+
+use crate::ids::{ConnId, ShardId, Transport};
+use crate::limits::{LINGER_BYTES_MAX, PUBLISHES_UNDER_WAY_MAX};
+use crate::session::http::Awaits;
+use crate::session::{Event, Session};
+use crate::shard::conns::{Flags, Interest, Unread};
+use crate::shard::mail::Parcel;
+use crate::shard::{Command, Reading, Shard, placement};
+
+/// What became of an event.
+pub(super) enum Flow {
+    /// The connection may go on speaking, if nothing else holds it.
+    Go,
+    /// It is on its way to another shard, which acts on the event.
+    Move(ShardId, Box<Event>),
+    /// It is gone.
+    Gone,
+    /// It is not the event's turn yet: the bytes it came from are to be shown again.
+    Again,
+}
+
+impl Shard {
+    /// A connection was read. What lies in `bytes` afterwards is of no more use.
+    pub fn handle_received(&mut self, id: ConnId, bytes: &mut [u8]) -> Reading {
+        let now = self.env.now.tick;
+        let Some(conn) = self.conns.get_mut(id) else { return Reading::Hold };
+        conn.heard = now;
+        let reading = match conn.unread.take() {
+            None => self.converse(id, bytes),
+            Some(mut unread) => {
+                unread.bytes.extend_from_slice(bytes);
+                self.converse(id, &mut unread.bytes)
+            }
+        };
+        // Counted afterwards: a connection's first bytes are what tells its transport.
+        if let Some(conn) = self.conns.get(id) {
+            self.report.wire_bytes[conn.transport as usize].received += bytes.len() as u64;
+        } else {
+            self.report.wire_bytes[Transport::Http as usize].received += bytes.len() as u64;
+        }
+        reading
+    }
+
+    /// The peer closed its side: nothing more will be read.
+    ///
+    /// While parked that means that it is gone; otherwise what it is owed is written first.
+    pub fn handle_ended(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.flags.ended = true;
+        let gone = match (&conn.session, &conn.interest) {
+            (_, Interest::Asked(_)) => false,
+            (Session::Http(_), Interest::None) => conn.out.is_none() && conn.unread.is_none(),
+            (Session::Echo(_), _) => conn.out.is_none(),
+            (Session::Closing { .. }, _) => true,
+            (Session::Http(_) | Session::Sse | Session::WebSocket(_) | Session::Stomp(_), _) => true,
+        };
+        if gone {
+            self.kill(id);
+        } else if let Some(out) = conn.out.as_mut() {
+            out.closes = conn.unread.is_none() && !matches!(conn.interest, Interest::Asked(_));
+        }
+    }
+
+    /// The socket says that the peer closed its side, while bytes before that may be unread.
+    ///
+    /// A parked connection is not read, so this is all that it will hear.
+    pub fn handle_read_closed(&mut self, id: ConnId) {
+        let parked = |interest: &Interest| matches!(interest, Interest::Poll(_) | Interest::Stream(_));
+        if self.conns.get(id).is_some_and(|conn| parked(&conn.interest)) {
+            self.handle_ended(id);
+        }
+    }
+
+    /// The connection is beyond use.
+    pub fn handle_broken(&mut self, id: ConnId) {
+        self.kill(id);
+    }
+
+    /// Lets the session speak, as far as it may; keeps what is left of the input.
+    pub(super) fn converse(&mut self, id: ConnId, input: &mut [u8]) -> Reading {
+        let mut used = 0;
+        let Some(before) = self.conns.get(id).map(|conn| awaits(&conn.session)) else { return Reading::Hold };
+        let mut had_event = false;
+        loop {
+            let queue_bytes_max = self.env.limits.queue_bytes_max;
+            let Some(conn) = self.conns.get_mut(id) else { return Reading::Hold };
+            if conn.flags.dead || conn.must_wait(queue_bytes_max, PUBLISHES_UNDER_WAY_MAX) {
+                break;
+            }
+            let cx = self.env.context(self.id, id);
+            let step = conn.session.decode(&mut input[used..], &cx, &mut self.reply);
+            self.push_reply(id);
+            let idle = step.used == 0 && step.event.is_none();
+            if let Some(event) = step.event {
+                had_event = true;
+                match self.dispatch(id, event) {
+                    Flow::Go => {}
+                    Flow::Again => break,
+                    Flow::Gone => return Reading::Hold,
+                    Flow::Move(to, event) => {
+                        self.hand_over(id, to, *event, &input[used + step.used..]);
+                        return Reading::Hold;
+                    }
+                }
+            }
+            used += step.used;
+            if idle {
+                break;
+            }
+        }
+        self.rest(id, &input[used..], before, had_event)
+    }
+
+    /// After a connection has spoken: keeps its unread bytes, minds its deadlines, and says whether to read on.
+    fn rest(&mut self, id: ConnId, unread: &[u8], before: Option<Awaits>, had_event: bool) -> Reading {
+        let queue_bytes_max = self.env.limits.queue_bytes_max;
+        let Some(conn) = self.conns.get_mut(id) else { return Reading::Hold };
+        if !unread.is_empty() {
+            conn.unread = Some(Box::new(Unread { bytes: unread.to_vec() }));
+        }
+        if let Session::Closing { dropped } = conn.session
+            && dropped > LINGER_BYTES_MAX
+        {
+            self.kill(id);
+            return Reading::Hold;
+        }
+        let waits = conn.must_wait(queue_bytes_max, PUBLISHES_UNDER_WAY_MAX);
+        conn.flags.held = waits;
+        let after = awaits(&conn.session);
+        if !waits && conn.flags.ended && matches!(conn.session, Session::Http(_)) {
+            self.finish_ended(id);
+            return Reading::Hold;
+        }
+        if !waits && !conn.flags.surplus && (had_event || after != before) {
+            match after {
+                Some(Awaits::Head) => self.set_deadline(id, self.env.limits.head_timeout),
+                Some(Awaits::Body) => self.set_deadline(id, self.env.limits.body_timeout),
+                Some(Awaits::Request) | None => {}
+            }
+        }
+        if waits { Reading::Hold } else { Reading::Go }
+    }
+
+    /// A connection whose peer will say no more has had its last answer queued.
+    fn finish_ended(&mut self, id: ConnId) {
+        match self.conns.get_mut(id).and_then(|conn| conn.out.as_mut()) {
+            Some(out) => out.closes = true,
+            None => self.kill(id),
+        }
+    }
+
+    /// A connection's wait is over: it may have said more meanwhile.
+    pub(super) fn resume_later(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get(id)
+            && (conn.flags.held || conn.unread.is_some() || conn.flags.ended)
+        {
+            self.resumed.push_back(id);
+        }
+    }
+
+    /// Goes on with one connection whose wait is over; false if there is none.
+    pub(super) fn resume(&mut self) -> bool {
+        let Some(id) = self.resumed.pop_front() else { return false };
+        let Some(conn) = self.conns.get_mut(id) else { return true };
+        let mut unread = conn.unread.take().unwrap_or_default();
+        let was_held = conn.flags.held;
+        let reading = self.converse(id, &mut unread.bytes);
+        if was_held && reading == Reading::Go {
+            self.commands.push_back(Command::ReadAgain(id));
+        }
+        true
+    }
+
+    /// The shard that a connection is to move to before the event is acted on, if any.
+    pub(super) fn destination(&mut self, id: ConnId, event: &Event) -> Option<ShardId> {
+        let conn = self.conns.get_mut(id)?;
+        if self.workers == 1 || conn.flags.settled {
+            return None;
+        }
+        let group = event.group()?;
+        conn.flags.settled = true;
+        let home = placement::home(group, self.workers);
+        let movable = conn.out.as_ref().is_none_or(|out| out.is_movable()) && conn.under_way == 0;
+        (home != self.id && movable && !self.giants.contains(&group)).then_some(home)
+    }
+
+    fn hand_over(&mut self, id: ConnId, to: ShardId, event: Event, unread: &[u8]) {
+        let Some(mut conn) = self.forget(id) else { return };
+        let control = conn.out.as_mut().map(|out| out.take_control()).unwrap_or_default();
+        if let Some(out) = conn.out.take() {
+            self.release(out);
+        }
+        let parcel = Parcel { session: conn.session, event, unread: unread.to_vec(), control };
+        self.commands.push_back(Command::HandOver(id, to, Box::new(parcel)));
+    }
+
+    /// A connection has moved here; the name it has from now on, and whether to read it.
+    pub fn handle_adopted(&mut self, parcel: Parcel) -> (ConnId, Reading) {
+        let id = self.conns.insert(parcel.session, self.env.now.tick);
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.flags = Flags { settled: true, ..Flags::default() };
+        }
+        self.adopt_interest(id);
+        self.reply.extend_from_slice(&parcel.control);
+        self.push_reply(id);
+        let mut unread = parcel.unread;
+        match self.dispatch(id, parcel.event) {
+            Flow::Go => {}
+            Flow::Gone | Flow::Again | Flow::Move(..) => return (id, Reading::Hold),
+        }
+        let reading = self.converse(id, &mut unread);
+        (id, reading)
+    }
+}
+
+fn awaits(session: &Session) -> Option<Awaits> {
+    match session {
+        Session::Http(http) => Some(http.awaits()),
+        Session::Sse
+        | Session::WebSocket(_)
+        | Session::Echo(_)
+        | Session::Stomp(_)
+        | Session::Closing { .. } => None,
+    }
+}

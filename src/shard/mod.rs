@@ -1,0 +1,348 @@
+//! The value that one worker owns: its connections, the groups at home here, what is owed to whom, and all timers.
+//!
+//! A shard has no thread, socket, clock or random source. Things that happen go in by the `handle_*` methods, things
+//! to do come out of [`Shard::poll_output`], and [`Shard::poll_timeout`] says when [`Shard::handle_timeout`] is due.
+//! So a seed replays a whole server, and a test drives one with plain values.
+//!
+//! ```text
+//!  handle_received ─> converse ─> session ─> Event ─> dispatch ─> hub, mail, answers
+//!                                                                     │
+//!  poll_output <─ flush (one connection) <─ fanout (one group) <──────┘
+//! ```
+
+mod answers;
+mod conns;
+mod converse;
+mod dispatch;
+mod fanout;
+mod flush;
+mod interest;
+pub mod mail;
+mod out_queue;
+pub mod placement;
+mod post;
+mod timers;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use crate::clock::{Now, Tick};
+use crate::hub::Hub;
+use crate::ids::{ConnId, GroupId, ShardId, Transport};
+use crate::limits::{Limits, Quota, RESERVED_SLOTS_MAX};
+use crate::random::Random;
+use crate::report::{Reason, Report};
+use crate::session::{Context, Policy, Session};
+use crate::shard::conns::Conns;
+use crate::shard::fanout::FanOut;
+use crate::shard::flush::Flight;
+use crate::shard::interest::Coming;
+use crate::shard::mail::{Mail, Parcel};
+use crate::shard::out_queue::OutQueue;
+use crate::shard::timers::Alarm;
+use crate::timer_wheel::TimerWheel;
+use crate::wire::http::response::HttpDate;
+
+/// What a shard is made from.
+#[derive(Clone, Debug)]
+pub struct ShardConfig {
+    /// Which one it is.
+    pub id: ShardId,
+    /// How many there are.
+    pub workers: usize,
+    /// All that it does by chance follows from this.
+    pub seed: u64,
+    /// What the operator decided.
+    pub policy: Policy,
+    /// The bounds in force.
+    pub limits: Limits,
+    /// How many groups the process may have, shared by all shards.
+    pub groups: Quota,
+    /// How many connections to reserve slots for; untouched ones cost nothing.
+    pub slots: usize,
+}
+
+/// Whether a newcomer has a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has.
+    Guest,
+    /// There is none: its head is read, probes and scrapes are answered, all else is told 503.
+    Surplus,
+}
+
+/// Whether a connection is to be read further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Reading {
+    /// What comes can be taken.
+    Go,
+    /// Not before [`Output::ReadAgain`].
+    Hold,
+}
+
+/// How a write went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrote {
+    /// The socket took so many bytes; fewer than it was given means that it takes no more for now.
+    Bytes(usize),
+    /// The connection is beyond use.
+    Broken,
+}
+
+/// What a shard wants done.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// Write this now, in one call, and say how it went ([`Shard::handle_wrote`]) before the next poll.
+    Write {
+        /// To whom.
+        conn: ConnId,
+        /// What.
+        bytes: &'a [u8],
+    },
+    /// Close the sending side.
+    ShutdownWrite {
+        /// Whose.
+        conn: ConnId,
+    },
+    /// Forget the connection; the shard has.
+    Close {
+        /// Which.
+        conn: ConnId,
+    },
+    /// Read a connection that was held.
+    ReadAgain {
+        /// Which.
+        conn: ConnId,
+    },
+    /// Carry a letter.
+    Mail {
+        /// To whom.
+        to: ShardId,
+        /// What.
+        mail: Mail,
+    },
+    /// Carry a connection with its socket; the shard has forgotten it.
+    HandOver {
+        /// Which.
+        conn: ConnId,
+        /// To whom.
+        to: ShardId,
+        /// Its conversation.
+        parcel: Box<Parcel>,
+    },
+    /// Gather every shard's counts for this connection ([`Shard::handle_scraped`]).
+    Scrape {
+        /// Who asked.
+        conn: ConnId,
+    },
+}
+
+/// An output that carries no bytes and can wait its turn.
+#[derive(Debug)]
+enum Command {
+    ShutdownWrite(ConnId),
+    Close(ConnId),
+    ReadAgain(ConnId),
+    Mail(ShardId, Mail),
+    HandOver(ConnId, ShardId, Box<Parcel>),
+    Scrape(ConnId),
+}
+
+/// What sessions may look at, kept up to date once a turn.
+#[derive(Debug)]
+struct Env {
+    limits: Limits,
+    policy: Policy,
+    now: Now,
+    date: HttpDate,
+    draining: bool,
+}
+
+impl Env {
+    const fn context(&self, shard: ShardId, conn: ConnId) -> Context<'_> {
+        Context {
+            now: self.now,
+            date: &self.date,
+            limits: &self.limits,
+            policy: &self.policy,
+            draining: self.draining,
+            name: (shard, conn),
+        }
+    }
+}
+
+/// One worker's state.
+#[derive(Debug)]
+pub struct Shard {
+    id: ShardId,
+    workers: usize,
+    env: Env,
+    random: Random,
+    conns: Conns,
+    hub: Hub,
+    alarms: TimerWheel<Alarm>,
+    /// Subscribers that wait for the mirror of a group to arrive.
+    coming: HashMap<GroupId, Vec<Coming>>,
+    /// Groups, wherever at home, that are too large to pull connections home.
+    giants: HashSet<GroupId>,
+    /// Which round of keep-alives is next: pings, comments.
+    rounds: [u32; 2],
+    /// Connections with something to write, in the order in which they got it.
+    dirty: VecDeque<ConnId>,
+    /// Connections whose wait is over and that may have said more meanwhile.
+    resumed: VecDeque<ConnId>,
+    /// Connections that are beyond use.
+    dying: Vec<ConnId>,
+    commands: VecDeque<Command>,
+    fan: FanOut,
+    flight: Flight,
+    /// The time that writes are held against: fresher than the turn's while many are made.
+    written_micros: u64,
+    /// Publishes that came while our own mail waits: they are numbered once it moves again.
+    deferred: VecDeque<Mail>,
+    congested: bool,
+    /// Emptied queues.
+    pool: Vec<Box<OutQueue>>,
+    /// What is being said, before it goes into a queue.
+    reply: Vec<u8>,
+    /// What is being written, where it is not one shared batch.
+    scratch: Vec<u8>,
+    json: Vec<u8>,
+    report: Report,
+}
+
+/// Emptied queues kept for the next connections that are owed something: one turn's worth.
+const POOLED_QUEUES_MAX: usize = 256;
+
+impl Shard {
+    /// A shard without connections and groups.
+    #[must_use]
+    pub fn new(config: ShardConfig, now: Now) -> Self {
+        let mut shard = Self {
+            id: config.id,
+            workers: config.workers,
+            random: Random::with_seed(config.seed),
+            conns: Conns::with_capacity(config.slots.min(RESERVED_SLOTS_MAX)),
+            hub: Hub::new(&config.limits, config.groups),
+            alarms: TimerWheel::new(now.tick),
+            env: Env {
+                limits: config.limits,
+                policy: config.policy,
+                now,
+                date: HttpDate::from_unix_seconds(now.unix.seconds()),
+                draining: false,
+            },
+            coming: HashMap::new(),
+            giants: HashSet::new(),
+            rounds: [0; 2],
+            dirty: VecDeque::new(),
+            resumed: VecDeque::new(),
+            dying: Vec::new(),
+            commands: VecDeque::new(),
+            fan: FanOut::default(),
+            flight: Flight::None,
+            written_micros: now.micros,
+            deferred: VecDeque::new(),
+            congested: false,
+            pool: Vec::new(),
+            reply: Vec::new(),
+            scratch: Vec::new(),
+            json: Vec::new(),
+            report: Report::default(),
+        };
+        shard.set_round_alarms();
+        shard
+    }
+
+    /// Says what time it is; once a turn, before anything else is handled.
+    pub fn handle_clock(&mut self, now: Now) {
+        if now.unix.seconds() != self.env.now.unix.seconds() {
+            self.env.date = HttpDate::from_unix_seconds(now.unix.seconds());
+        }
+        self.env.now = now;
+        self.written_micros = now.micros;
+    }
+
+    /// Says what time it is while writes are made; only the staleness of updates is held against it.
+    pub fn handle_written_clock(&mut self, micros: u64) {
+        self.fan.settle_staleness(&mut self.report, self.written_micros);
+        self.written_micros = micros;
+    }
+
+    /// A newcomer; the name it has from now on.
+    pub fn handle_accepted(&mut self, standing: Standing) -> ConnId {
+        let id = self.conns.insert(Session::new(), self.env.now.tick);
+        self.report.connections_total[Transport::Http as usize] += 1;
+        let wait = match standing {
+            Standing::Guest => self.env.limits.head_timeout,
+            Standing::Surplus => Duration::from_secs(1),
+        };
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.flags.surplus = standing == Standing::Surplus;
+        }
+        self.set_deadline(id, wait);
+        id
+    }
+
+    /// The next thing to do; to be called until there is nothing more, after every batch of happenings.
+    pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        debug_assert!(matches!(self.flight, Flight::None), "the last write was not reported");
+        loop {
+            if self.poll_fan_out() || self.poll_flush() {
+                let (conn, bytes) = self.in_flight()?;
+                return Some(Output::Write { conn, bytes });
+            }
+            // Both can number updates, which are told before anything else is done.
+            if self.bury() || self.resume() {
+                continue;
+            }
+            return self.commands.pop_front().map(|command| match command {
+                Command::ShutdownWrite(conn) => Output::ShutdownWrite { conn },
+                Command::Close(conn) => Output::Close { conn },
+                Command::ReadAgain(conn) => Output::ReadAgain { conn },
+                Command::Mail(to, mail) => {
+                    self.report.mail.sent += 1;
+                    Output::Mail { to, mail }
+                }
+                Command::HandOver(conn, to, parcel) => Output::HandOver { conn, to, parcel },
+                Command::Scrape(conn) => Output::Scrape { conn },
+            });
+        }
+    }
+
+    /// When [`Shard::handle_timeout`] is due, if nothing happens before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Tick> {
+        match (self.alarms.next_deadline(), self.hub.poll_timeout()) {
+            (Some(ours), Some(groups)) => Some(ours.min(groups)),
+            (ours, groups) => ours.or(groups),
+        }
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// What was counted so far, with the levels of this moment.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let mut report = self.report.clone();
+        for (_, conn) in self.conns.iter() {
+            let transport = conn.transport as usize;
+            report.connections[transport] += 1;
+            report.parked[transport] += u64::from(conn.is_parked());
+            report.subscriptions[transport] += conn.subscriptions() as u64;
+            report.queue_bytes[transport] += conn.out.as_ref().map_or(0, |out| out.bytes() as u64);
+        }
+        report.groups = self.hub.groups() as u64;
+        report.members = self.hub.members() as u64;
+        report
+    }
+
+    fn refuse(&mut self, reason: Reason) {
+        self.report.refused[reason as usize] += 1;
+    }
+}
