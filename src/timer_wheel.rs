@@ -96,6 +96,13 @@ impl<T: Copy> TimerWheel<T> {
         (node.generation == key.generation).then(|| self.unlink(key.slot).value)
     }
 
+    /// When a timer is due; `None` if it has expired or was cancelled.
+    #[must_use]
+    pub fn deadline(&self, key: TimerKey) -> Option<Tick> {
+        let node = self.nodes.get(key.slot as usize)?;
+        (node.generation == key.generation).then_some(Tick(node.deadline))
+    }
+
     /// Hands out the next value whose deadline has come by `now`; to be called until it says `None`.
     ///
     /// Never early. Values come in the order of their deadlines, and in the order of insertion where those are

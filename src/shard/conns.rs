@@ -5,7 +5,7 @@ use slab::Slab;
 use crate::clock::Tick;
 use crate::hub::GroupKey;
 use crate::hub::group::Cursor;
-use crate::ids::{ConnId, MemberId, Transport};
+use crate::ids::{ConnId, GroupId, MemberId, Transport};
 use crate::session::Session;
 use crate::session::http::Reply;
 use crate::shard::out_queue::OutQueue;
@@ -97,7 +97,7 @@ pub(super) enum About {
     /// The newest update, unless the client has it.
     Newest { if_none_match: Option<Box<[u8]>> },
     /// All members.
-    Snapshot,
+    Snapshot { group: GroupId },
     /// Every shard's counts.
     Scrape,
 }
@@ -108,22 +108,38 @@ pub(super) struct Poll {
     pub(super) place: Place,
     pub(super) cursor: Cursor,
     pub(super) reply: Reply,
-    pub(super) member: Option<MemberId>,
+    pub(super) speaks: Option<Box<Speaks>>,
 }
 
 /// An endless stream of one group.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) feed: Feed,
-    pub(super) member: Option<MemberId>,
+    pub(super) speaks: Option<Box<Speaks>>,
+}
+
+/// For whom a connection speaks, and in which group.
+#[derive(Clone, Debug)]
+pub(super) struct Speaks {
+    pub(super) group: GroupId,
+    pub(super) member: MemberId,
 }
 
 /// The subscriptions of a STOMP connection.
 #[derive(Debug, Default)]
 pub(super) struct Feeds {
-    pub(super) feeds: Vec<Option<Feed>>,
+    pub(super) feeds: Vec<Option<(Feed, GroupId)>>,
     /// When the next heart-beat goes out.
     pub(super) next_beat: Option<Tick>,
+    /// DISCONNECT has come, and waits for the publishes before it to be numbered.
+    pub(super) leaving: Option<Leaving>,
+}
+
+/// A client that goes once all that it sent has taken effect.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    /// The receipt to give then.
+    pub(super) receipt: Option<Box<str>>,
 }
 
 /// Where a subscriber stands among a group's waiters.
@@ -231,7 +247,10 @@ impl Conn {
     pub(super) fn must_wait(&self, queue_bytes_max: usize, under_way_max: u8) -> bool {
         let waits = match &self.interest {
             Interest::Asked(_) | Interest::Poll(_) => true,
-            Interest::None | Interest::Stream(_) | Interest::Feeds(_) => false,
+            // What it publishes goes to the group of its feed, which must be known.
+            Interest::Stream(stream) => stream.feed.place == Place::Coming,
+            Interest::Feeds(feeds) => feeds.leaving.is_some(),
+            Interest::None => false,
         };
         waits
             || self.under_way >= under_way_max

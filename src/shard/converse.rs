@@ -16,8 +16,6 @@ pub(super) enum Flow {
     Move(ShardId, Box<Event>),
     /// It is gone.
     Gone,
-    /// It is not the event's turn yet: the bytes it came from are to be shown again.
-    Again,
 }
 
 impl Shard {
@@ -46,19 +44,18 @@ impl Shard {
     ///
     /// While parked that means that it is gone; otherwise what it is owed is written first.
     pub fn handle_ended(&mut self, id: ConnId) {
+        let queue_bytes_max = self.env.limits.queue_bytes_max;
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.flags.ended = true;
-        let gone = match (&conn.session, &conn.interest) {
-            (_, Interest::Asked(_)) => false,
-            (Session::Http(_), Interest::None) => conn.out.is_none() && conn.unread.is_none(),
-            (Session::Echo(_), _) => conn.out.is_none(),
-            (Session::Closing { .. }, _) => true,
-            (Session::Http(_) | Session::Sse | Session::WebSocket(_) | Session::Stomp(_), _) => true,
+        let answers = match conn.session {
+            Session::Http(_) => !conn.is_parked(),
+            Session::Echo(_) => true,
+            Session::Sse | Session::WebSocket(_) | Session::Stomp(_) | Session::Closing { .. } => false,
         };
-        if gone {
+        if !answers {
             self.kill(id);
-        } else if let Some(out) = conn.out.as_mut() {
-            out.closes = conn.unread.is_none() && !matches!(conn.interest, Interest::Asked(_));
+        } else if !conn.must_wait(queue_bytes_max, PUBLISHES_UNDER_WAY_MAX) {
+            self.finish_ended(id);
         }
     }
 
@@ -96,7 +93,6 @@ impl Shard {
                 had_event = true;
                 match self.dispatch(id, event) {
                     Flow::Go => {}
-                    Flow::Again => break,
                     Flow::Gone => return Reading::Hold,
                     Flow::Move(to, event) => {
                         self.hand_over(id, to, *event, &input[used + step.used..]);
@@ -207,7 +203,7 @@ impl Shard {
         let mut unread = parcel.unread;
         match self.dispatch(id, parcel.event) {
             Flow::Go => {}
-            Flow::Gone | Flow::Again | Flow::Move(..) => return (id, Reading::Hold),
+            Flow::Gone | Flow::Move(..) => return (id, Reading::Hold),
         }
         let reading = self.converse(id, &mut unread);
         (id, reading)

@@ -20,6 +20,7 @@ mod interest;
 pub mod mail;
 mod out_queue;
 pub mod placement;
+mod polls;
 mod post;
 mod timers;
 

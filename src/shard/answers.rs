@@ -1,0 +1,467 @@
+//! What is said to a connection, and what that does to it: answers to requests, receipts, refusals, last words.
+
+use std::time::Duration;
+
+use crate::ids::{ConnId, GroupId, Seq, Transport};
+use crate::location::Update;
+use crate::report::{self, Reason};
+use crate::session::http::{self, Reply};
+use crate::session::{Context, Session, sse};
+use crate::shard::conns::{About, Asked, Interest};
+use crate::shard::mail::{Answer, Outcome, Question, Refused};
+use crate::shard::out_queue::OutQueue;
+use crate::shard::{Command, POOLED_QUEUES_MAX, Shard};
+use crate::wire::http::response::{self, Status};
+use crate::wire::json;
+
+const JSON: &str = "application/json";
+const EVENT_STREAM: &str = "text/event-stream";
+
+impl Shard {
+    /// Writes something that goes before any update.
+    pub(super) fn say(&mut self, id: ConnId, write: impl FnOnce(&mut Vec<u8>, &Context<'_>)) {
+        write(&mut self.reply, &self.env.context(self.id, id));
+        self.push_reply(id);
+    }
+
+    /// Queues what lies in `reply`, if anything does.
+    pub(super) fn push_reply(&mut self, id: ConnId) {
+        if self.reply.is_empty() {
+            return;
+        }
+        if let Some(conn) = self.conns.get_mut(id) {
+            let out = conn.out.get_or_insert_with(|| self.pool.pop().unwrap_or_default());
+            out.push_control(&self.reply);
+            self.mark_dirty(id);
+        }
+        self.reply.clear();
+        self.reply.shrink_to(64 * 1024);
+    }
+
+    /// Has a connection flushed at the end of the turn.
+    pub(super) fn mark_dirty(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let out = conn.out.get_or_insert_with(|| self.pool.pop().unwrap_or_default());
+        if !out.dirty && !out.blocked {
+            out.dirty = true;
+            self.dirty.push_back(id);
+        }
+    }
+
+    /// Takes back a queue that has been emptied.
+    pub(super) fn release(&mut self, mut out: Box<OutQueue>) {
+        if self.pool.len() < POOLED_QUEUES_MAX {
+            out.recycle();
+            self.pool.push(out);
+        }
+    }
+
+    /// Counts a connection as another kind from now on.
+    pub(super) fn set_transport(&mut self, id: ConnId, transport: Transport) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.transport != transport {
+            conn.transport = transport;
+            self.report.connections_total[transport as usize] += 1;
+        }
+    }
+
+    /// Has a connection speak something else from now on; HTTP's deadlines end with HTTP.
+    pub(super) fn become_session(&mut self, id: ConnId, session: Session) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.session = session;
+            conn.deadline = None;
+        }
+    }
+
+    /// Has a connection wait for something; false if it is gone.
+    pub(super) fn set_interest(&mut self, id: ConnId, interest: Interest) -> bool {
+        let Some(conn) = self.conns.get_mut(id) else { return false };
+        conn.interest = interest;
+        conn.deadline = None;
+        true
+    }
+
+    pub(super) fn count_answer(&mut self, kind: report::Asked, status: Status) {
+        self.report.requests[kind as usize][status.class_index()] += 1;
+    }
+
+    /// An answer is queued: the connection goes on to the next request, or closes.
+    pub(super) fn after_answer(&mut self, id: ConnId, reply: Reply) {
+        if reply.keep_alive && !self.env.draining {
+            if self.conns.get(id).is_some_and(|conn| !conn.flags.surplus) {
+                self.set_deadline(id, self.env.limits.idle_timeout);
+            }
+            self.resume_later(id);
+        } else {
+            self.close_when_written(id);
+        }
+    }
+
+    /// The connection closes, in stages, once all that it is owed is written.
+    pub(super) fn close_when_written(&mut self, id: ConnId) {
+        self.mark_dirty(id);
+        if let Some(out) = self.conns.get_mut(id).and_then(|conn| conn.out.as_mut()) {
+            out.closes = true;
+        }
+    }
+
+    /// The connection's last word, whole frames at the end of what was said last, goes out next; everything else that
+    /// it was owed is dropped, and it closes.
+    pub(super) fn close_with_last_word(&mut self, id: ConnId) {
+        self.part(id);
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        match conn.session {
+            // What pipelined requests were answered before stays owed.
+            Session::Http(_) | Session::Closing { .. } => {}
+            Session::Sse | Session::WebSocket(_) | Session::Echo(_) | Session::Stomp(_) => {
+                if let Some(out) = conn.out.as_mut() {
+                    out.drop_owed(|_| true);
+                }
+            }
+        }
+        self.close_when_written(id);
+    }
+
+    /// What a group at home here looks like; looking neither makes nor keeps one.
+    pub(super) fn answer_question(&self, group: GroupId, question: Question) -> Answer {
+        let group = self.hub.find(group).map(|key| self.hub.group(key));
+        match question {
+            Question::Newest => Answer::Newest {
+                update: group.and_then(|group| group.newest_present().cloned()),
+                ever: group.is_some_and(|group| group.has_history_of_updates()),
+            },
+            Question::Snapshot => Answer::Snapshot {
+                seq: group.map_or(Seq::ZERO, |group| group.cursor()),
+                updates: group.map(|group| group.snapshot().cloned().collect()).unwrap_or_default(),
+            },
+        }
+    }
+
+    /// Writes what a group's home said about it.
+    pub(super) fn answer_asked(&mut self, id: ConnId, asked: Asked, answer: Answer) {
+        let reply = self.reply_now(asked.reply);
+        match (asked.about, answer) {
+            (About::Newest { if_none_match }, Answer::Newest { update: Some(update), .. }) => {
+                let matches = if_none_match
+                    .is_some_and(|listed| response::if_none_match(std::iter::once(&listed[..]), update.seq));
+                self.answer_newest(id, reply, &update, matches);
+            }
+            (About::Newest { .. }, Answer::Newest { update: None, ever }) => {
+                self.answer_nobody(id, reply, ever);
+            }
+            (About::Snapshot { group }, Answer::Snapshot { seq, updates }) => {
+                self.json.clear();
+                json::encode_snapshot(&mut self.json, group, seq, updates.iter().map(|update| &**update));
+                self.answer_json(id, report::Asked::Snapshot, reply);
+            }
+            (_, Answer::Newest { .. } | Answer::Snapshot { .. }) => {
+                debug_assert!(false, "an answer to another question");
+            }
+        }
+    }
+
+    fn answer_newest(&mut self, id: ConnId, reply: Reply, update: &Update, matches: bool) {
+        let kind = report::Asked::Current;
+        if matches {
+            self.count_answer(kind, Status::NotModified);
+            self.say(id, |out, cx| {
+                let head = http::begin(out, cx, reply, Status::NotModified).etag(update.seq);
+                head.field("Cache-Control", b"no-cache").finish();
+            });
+        } else {
+            self.encode_json(update);
+            self.count_answer(kind, Status::Ok);
+            let cx = self.env.context(self.id, id);
+            let head = http::begin(&mut self.reply, &cx, reply, Status::Ok).etag(update.seq);
+            http::finish(head.field("Cache-Control", b"no-cache"), reply, JSON, &self.json);
+            self.count_delivered_payload(Transport::ShortPoll);
+            self.push_reply(id);
+        }
+        self.after_answer(id, reply);
+    }
+
+    /// A short poll of a group in which nobody is present.
+    fn answer_nobody(&mut self, id: ConnId, reply: Reply, ever: bool) {
+        if ever || !self.env.policy.simulate {
+            return self.answer_empty(id, report::Asked::Current, reply, Status::NoContent);
+        }
+        let made_up = self.random.simulate();
+        let update = Update {
+            seq: Seq::ZERO,
+            member: None,
+            change: made_up.change,
+            at: self.env.now.unix,
+            at_was_sent: false,
+            numbered_micros: self.env.now.micros,
+        };
+        self.encode_json(&update);
+        self.answer_json(id, report::Asked::Current, reply);
+    }
+
+    /// Answers with the JSON that was encoded last, which nobody may keep.
+    fn answer_json(&mut self, id: ConnId, kind: report::Asked, reply: Reply) {
+        self.count_answer(kind, Status::Ok);
+        let cx = self.env.context(self.id, id);
+        let head = http::begin(&mut self.reply, &cx, reply, Status::Ok).field("Cache-Control", b"no-store");
+        http::finish(head, reply, JSON, &self.json);
+        self.push_reply(id);
+        self.after_answer(id, reply);
+    }
+
+    /// Writes what became of a publish over HTTP.
+    pub(super) fn answer_published(&mut self, id: ConnId, asked: Asked, outcome: Outcome) {
+        let reply = self.reply_now(asked.reply);
+        let kind = match asked.about {
+            About::OneShot => report::Asked::SseOneShot,
+            About::Publish | About::Newest { .. } | About::Snapshot { .. } | About::Scrape => report::Asked::Publish,
+        };
+        match outcome {
+            Outcome::Numbered(update) => {
+                self.report.publishes[Transport::Http as usize] += 1;
+                self.encode_json(&update);
+                if kind == report::Asked::SseOneShot {
+                    let mut event = Vec::with_capacity(256);
+                    sse::encode_update(&mut event, update.seq, &self.json);
+                    return self.answer_content(id, kind, reply, EVENT_STREAM, &event);
+                }
+                self.answer_json(id, kind, reply);
+            }
+            Outcome::NothingLeft => self.answer_empty(id, kind, reply, Status::NoContent),
+            Outcome::Refused(Refused::Stale) => {
+                self.refuse(Reason::Stale);
+                self.answer_problem(id, kind, reply, Status::Conflict, &Refused::Stale.to_string());
+            }
+            Outcome::Refused(refused) => {
+                self.answer_unavailable(id, kind, reply, refused.reason(), &refused.to_string());
+            }
+        }
+    }
+
+    /// Says what became of a location that came over WebSocket or STOMP.
+    pub(super) fn answer_said(&mut self, id: ConnId, outcome: Outcome, receipt: Option<&str>) {
+        match outcome {
+            Outcome::Numbered(_) => {
+                if let Some(conn) = self.conns.get(id) {
+                    self.report.publishes[conn.transport as usize] += 1;
+                }
+                self.give_receipt(id, receipt);
+            }
+            Outcome::NothingLeft => self.give_receipt(id, receipt),
+            Outcome::Refused(Refused::Stale) => {
+                self.refuse(Reason::Stale);
+                self.give_receipt(id, receipt);
+            }
+            Outcome::Refused(refused) => self.refuse_said(id, refused, receipt),
+        }
+    }
+
+    fn refuse_said(&mut self, id: ConnId, refused: Refused, receipt: Option<&str>) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if matches!(conn.session, Session::Stomp(_)) {
+            return self.fail_stomp(id, refused, receipt);
+        }
+        conn.session.encode_error(&mut self.reply, "refused", &refused.to_string());
+        self.push_reply(id);
+        self.refuse(refused.reason());
+    }
+
+    /// Says that what came over WebSocket or STOMP is no location.
+    pub(super) fn answer_bad_publish(&mut self, id: ConnId, detail: &str, receipt: Option<&str>) {
+        self.refuse(Reason::BadPublish);
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if let Session::Stomp(stomp) = &conn.session {
+            stomp.encode_error(&mut self.reply, "not a location", detail, receipt);
+            self.push_reply(id);
+            self.close_with_last_word(id);
+        } else {
+            conn.session.encode_error(&mut self.reply, "not a location", detail);
+            self.push_reply(id);
+        }
+    }
+
+    /// Ends a STOMP connection whose wish was refused.
+    pub(super) fn fail_stomp(&mut self, id: ConnId, refused: Refused, receipt: Option<&str>) {
+        self.refuse(refused.reason());
+        let Some(conn) = self.conns.get(id) else { return };
+        if let Session::Stomp(stomp) = &conn.session {
+            stomp.encode_error(&mut self.reply, "refused", &refused.to_string(), receipt);
+            self.push_reply(id);
+        }
+        self.close_with_last_word(id);
+    }
+
+    /// Writes a receipt, if one was asked for.
+    pub(super) fn give_receipt(&mut self, id: ConnId, receipt: Option<&str>) {
+        if let Some(Session::Stomp(stomp)) = self.conns.get(id).map(|conn| &conn.session) {
+            stomp.give_receipt(&mut self.reply, receipt);
+            self.push_reply(id);
+        }
+    }
+
+    /// A request that would have parked may not: 503, but to an event source the end of a stream, for a 503 would end
+    /// it for good.
+    pub(super) fn answer_refused_park(
+        &mut self,
+        id: ConnId,
+        kind: report::Asked,
+        reply: Reply,
+        reason: Reason,
+        detail: &str,
+    ) {
+        if kind != report::Asked::Sse {
+            return self.answer_unavailable(id, kind, reply, reason, detail);
+        }
+        self.refuse(reason);
+        self.count_answer(kind, Status::Ok);
+        let retry = self.random.jitter(sse::RETRY.max(self.drain_left()), sse::RETRY * 2);
+        self.say(id, |out, cx| {
+            sse::encode_head(out, cx, reply);
+            sse::encode_retry(out, retry);
+        });
+        self.close_when_written(id);
+    }
+
+    /// 503 with a time to come back that differs from client to client.
+    pub(super) fn answer_unavailable(
+        &mut self,
+        id: ConnId,
+        kind: report::Asked,
+        mut reply: Reply,
+        reason: Reason,
+        detail: &str,
+    ) {
+        self.refuse(reason);
+        if reason == Reason::ConnectionsMax {
+            reply.keep_alive = false;
+        }
+        let wait = self.random.jitter(Duration::from_secs(1), Duration::from_secs(5)).as_secs();
+        self.count_answer(kind, Status::ServiceUnavailable);
+        self.say(id, |out, cx| {
+            let head = http::begin(out, cx, reply, Status::ServiceUnavailable).field_number("Retry-After", wait);
+            http::finish_problem(head, reply, Status::ServiceUnavailable, detail);
+        });
+        self.after_answer(id, reply);
+    }
+
+    pub(super) fn answer_problem(
+        &mut self,
+        id: ConnId,
+        kind: report::Asked,
+        reply: Reply,
+        status: Status,
+        detail: &str,
+    ) {
+        self.count_answer(kind, status);
+        self.say(id, |out, cx| http::encode_problem(out, cx, reply, status, detail));
+        self.after_answer(id, reply);
+    }
+
+    pub(super) fn answer_empty(&mut self, id: ConnId, kind: report::Asked, reply: Reply, status: Status) {
+        self.count_answer(kind, status);
+        self.say(id, |out, cx| http::begin(out, cx, reply, status).field("Cache-Control", b"no-store").finish());
+        self.after_answer(id, reply);
+    }
+
+    pub(super) fn answer_text(&mut self, id: ConnId, kind: report::Asked, reply: Reply, status: Status, text: &str) {
+        self.count_answer(kind, status);
+        self.say(id, |out, cx| {
+            let head = http::begin(out, cx, reply, status).field("Cache-Control", b"no-store");
+            http::finish(head, reply, "text/plain; charset=utf-8", text.as_bytes());
+        });
+        self.after_answer(id, reply);
+    }
+
+    pub(super) fn answer_content(
+        &mut self,
+        id: ConnId,
+        kind: report::Asked,
+        reply: Reply,
+        content_type: &str,
+        content: &[u8],
+    ) {
+        self.count_answer(kind, Status::Ok);
+        self.say(id, |out, cx| {
+            let head = http::begin(out, cx, reply, Status::Ok).field("Cache-Control", b"no-store");
+            http::finish(head, reply, content_type, content);
+        });
+        self.after_answer(id, reply);
+    }
+
+    /// What may be done at an address; to a preflight of an allowed origin also what a page may send.
+    pub(super) fn answer_options(
+        &mut self,
+        id: ConnId,
+        kind: report::Asked,
+        reply: Reply,
+        allow: &str,
+        preflight: bool,
+    ) {
+        self.count_answer(kind, Status::NoContent);
+        self.say(id, |out, cx| {
+            let allows = cx.policy.origins.allow_value(reply.origin).is_some();
+            let mut head = http::begin(out, cx, reply, Status::NoContent).field("Allow", allow.as_bytes());
+            if preflight && allows {
+                head = head
+                    .field("Access-Control-Allow-Methods", allow.as_bytes())
+                    .field("Access-Control-Allow-Headers", b"Content-Type, Last-Event-ID, If-None-Match")
+                    .field("Access-Control-Max-Age", b"600");
+            }
+            head.finish();
+        });
+        self.after_answer(id, reply);
+    }
+
+    /// The counts of all shards have been gathered and rendered.
+    pub fn handle_scraped(&mut self, id: ConnId, content_type: &str, text: &[u8]) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Interest::Asked(Asked { reply, about: About::Scrape, .. }) = std::mem::take(&mut conn.interest) else {
+            return;
+        };
+        let reply = self.reply_now(reply);
+        self.answer_content(id, report::Asked::Metrics, reply, content_type, text);
+    }
+
+    /// How a request is to be answered by now: a drain that has begun since ends its connection.
+    pub(super) fn reply_now(&self, reply: Reply) -> Reply {
+        Reply { keep_alive: reply.keep_alive && !self.env.draining, ..reply }
+    }
+
+    pub(super) fn encode_json(&mut self, update: &Update) {
+        self.json.clear();
+        json::encode_update(&mut self.json, update, false);
+    }
+
+    fn count_delivered_payload(&mut self, transport: Transport) {
+        self.report.payload_bytes[transport as usize].sent += self.json.len() as u64;
+    }
+
+    /// Forgets a connection after it has left all groups; what its socket needs is the caller's to say.
+    pub(super) fn forget(&mut self, id: ConnId) -> Option<super::conns::Conn> {
+        self.part(id);
+        let conn = self.conns.remove(id)?;
+        if let Some(alarm) = conn.alarm {
+            self.alarms.cancel(alarm);
+        }
+        Some(conn)
+    }
+
+    /// Has a connection closed as soon as nothing is being iterated.
+    pub(super) fn kill(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if !std::mem::replace(&mut conn.flags.dead, true) {
+            self.dying.push(id);
+        }
+    }
+
+    /// Closes one connection that is beyond use; false if there is none.
+    pub(super) fn bury(&mut self) -> bool {
+        let Some(id) = self.dying.pop() else { return false };
+        if let Some(mut conn) = self.forget(id) {
+            if let Some(out) = conn.out.take() {
+                self.release(out);
+            }
+            self.commands.push_back(Command::Close(id));
+        }
+        true
+    }
+}

@@ -1,0 +1,452 @@
+//! Events to deeds: what each thing that a connection asks for means for groups, mail and the connection itself.
+
+use crate::ids::{ConnId, GroupId, Seq, Transport};
+use crate::location::{Change, Publish};
+use crate::report::{self, Reason};
+use crate::route::{Endpoint, RouteError};
+use crate::session::http::{self, Reply, Request, Upgrade, UpgradeError};
+use crate::session::origin::Verdict;
+use crate::session::sse::{self, RETRY};
+use crate::session::stomp::{self, Stomp};
+use crate::session::websocket::WebSocket;
+use crate::session::{Context, Event, Said, Session};
+use crate::shard::{Command, Shard};
+use crate::shard::conns::{About, Asked, Interest, Leaving, Speaks, Stream};
+use crate::shard::converse::Flow;
+use crate::shard::interest::{Coming, Entered, coming_feed};
+use crate::shard::mail::{Mail, Outcome, Presence, Question, Refused, Ticket};
+use crate::wire::http::response::Status;
+use crate::wire::json::{PublishBody, PublishError};
+
+/// The live page.
+const PAGE: &[u8] = include_bytes!("../page/index.html");
+
+/// A stream that is about to be opened.
+struct Opening {
+    kind: report::Asked,
+    reply: Reply,
+    group: GroupId,
+    speaks: Option<Box<Speaks>>,
+    session: Session,
+}
+
+impl Shard {
+    /// Acts on what a connection asks for.
+    pub(super) fn dispatch(&mut self, id: ConnId, event: Event) -> Flow {
+        if let Some(home) = self.destination(id, &event) {
+            return Flow::Move(home, Box::new(event));
+        }
+        match event {
+            Event::Request(request) => self.on_request(id, request),
+            Event::Publish(said) => self.on_said(id, said),
+            Event::Connected => self.start_feeds(id),
+            Event::Subscribe { sub, group, since, receipt } => {
+                let coming = Coming { conn: id, sub, since, receipt };
+                self.on_subscribe(id, group, coming);
+            }
+            Event::Unsubscribe { sub, receipt } => self.on_unsubscribe(id, sub, receipt.as_deref()),
+            Event::Acknowledged { .. } => self.mark_behind_dirty(id),
+            Event::Disconnect { receipt } => self.on_disconnect(id, receipt),
+            Event::Closed => self.close_with_last_word(id),
+            Event::Failed(reason) => {
+                self.refuse(reason);
+                self.close_with_last_word(id);
+            }
+        }
+        if self.conns.get(id).is_none_or(|conn| conn.flags.dead) { Flow::Gone } else { Flow::Go }
+    }
+
+    fn on_request(&mut self, id: ConnId, request: Request) {
+        let reply = request.reply;
+        let endpoint = match &request.endpoint {
+            Ok(endpoint) => endpoint.clone(),
+            Err(error) => return self.answer_route_error(id, reply, *error),
+        };
+        let kind = endpoint.asked();
+        self.set_transport(id, transport_of(&endpoint));
+        if self.conns.get(id).is_some_and(|conn| conn.flags.surplus) && !is_probe(&endpoint) {
+            return self.answer_unavailable(id, kind, reply, Reason::ConnectionsMax, "every place is taken");
+        }
+        if is_forbidden(&endpoint, &request) {
+            self.refuse(Reason::Origin);
+            let detail = "this origin may not do that here; the operator can list it with --allow-origin";
+            return self.answer_problem(id, kind, reply, Status::Forbidden, detail);
+        }
+        match endpoint {
+            Endpoint::Current { group } => {
+                let about = About::Newest { if_none_match: request.if_none_match };
+                self.ask(id, group, Question::Newest, Asked { reply, about });
+            }
+            Endpoint::Snapshot { group } => {
+                self.ask(id, group, Question::Snapshot, Asked { reply, about: About::Snapshot { group } });
+            }
+            Endpoint::Publish { group } => {
+                self.report.payload_bytes[Transport::Http as usize].received += request.body_bytes as u64;
+                self.on_http_publish(id, group, reply, request.body);
+            }
+            Endpoint::LongPoll { group, since, timeout, member } => {
+                let speaks = member.map(|member| Box::new(Speaks { group, member }));
+                self.on_long_poll(id, group, since, timeout, reply, speaks);
+            }
+            Endpoint::Sse { group, last_event_id, member } => {
+                let since = request.last_event_id.or(last_event_id);
+                let speaks = member.map(|member| Box::new(Speaks { group, member }));
+                self.on_sse(id, group, since, reply, speaks);
+            }
+            Endpoint::SseOneShot => self.on_one_shot(id, reply),
+            Endpoint::WebSocket { group, since, member } => {
+                let group = group.unwrap_or_else(|| self.random.seed_group());
+                if let Some(upgrade) = self.admit_upgrade(id, kind, reply, request.upgrade) {
+                    let speaks = member.map(|member| Box::new(Speaks { group, member }));
+                    let coming = Coming { conn: id, sub: 0, since, receipt: None };
+                    let session = Session::WebSocket(WebSocket::new());
+                    let stream = Opening { kind, reply, group, speaks, session };
+                    self.open_stream(id, coming, stream, |out, _| upgrade.encode_switching(out));
+                }
+            }
+            Endpoint::Stomp => self.on_stomp(id, reply, request.upgrade),
+            Endpoint::Echo => {
+                if let Some(upgrade) = self.admit_upgrade(id, kind, reply, request.upgrade) {
+                    self.become_session(id, Session::Echo(WebSocket::new()));
+                    self.count_answer(kind, Status::SwitchingProtocols);
+                    self.say(id, |out, _| upgrade.encode_switching(out));
+                }
+            }
+            Endpoint::Metrics => {
+                if self.set_interest(id, Interest::Asked(Asked { reply, about: About::Scrape })) {
+                    self.commands.push_back(Command::Scrape(id));
+                }
+            }
+            Endpoint::Healthz => self.answer_text(id, kind, reply, Status::Ok, "ok\n"),
+            Endpoint::Readyz if self.env.draining => {
+                self.answer_unavailable(id, kind, reply, Reason::Draining, "the server is draining");
+            }
+            Endpoint::Readyz => self.answer_text(id, kind, reply, Status::Ok, "ready\n"),
+            Endpoint::Page => self.answer_content(id, kind, reply, "text/html; charset=utf-8", PAGE),
+            Endpoint::Options { allow } => self.answer_options(id, kind, reply, allow, request.preflight),
+        }
+    }
+
+    /// Asks a group's home about it; the answer is written when it is known, which at home is at once.
+    fn ask(&mut self, id: ConnId, group: GroupId, question: Question, asked: Asked) {
+        if self.is_home(group) {
+            let answer = self.answer_question(group, question);
+            self.answer_asked(id, asked, answer);
+        } else if self.set_interest(id, Interest::Asked(asked)) {
+            let ticket = Ticket { shard: self.id, conn: id, receipt: None };
+            self.post(group, Mail::Ask { group, question, ticket });
+        }
+    }
+
+    fn on_http_publish(
+        &mut self,
+        id: ConnId,
+        group: GroupId,
+        reply: Reply,
+        body: Result<PublishBody, PublishError>,
+    ) {
+        match self.resolve(body, None) {
+            Ok(publish) => self.publish_for_http(id, group, publish, Asked { reply, about: About::Publish }),
+            Err(detail) => {
+                self.refuse(Reason::BadPublish);
+                self.answer_problem(id, report::Asked::Publish, reply, Status::BadRequest, &detail);
+            }
+        }
+    }
+
+    fn publish_for_http(&mut self, id: ConnId, group: GroupId, publish: Publish, asked: Asked) {
+        if self.is_home(group) {
+            let outcome = self.number(group, &publish);
+            self.answer_published(id, asked, outcome);
+        } else if self.set_interest(id, Interest::Asked(asked)) {
+            let ticket = Ticket { shard: self.id, conn: id, receipt: None };
+            self.post(group, Mail::Publish { group, publish, ticket });
+        }
+    }
+
+    /// Has the hub number a publish to a group at home.
+    pub(super) fn number(&mut self, group: GroupId, publish: &Publish) -> Outcome {
+        let key = match self.hub.make(group, &self.env.now) {
+            Ok(key) => key,
+            Err(full) => return Outcome::Refused(Refused::GroupsMax(full.max)),
+        };
+        self.hub.publish(key, publish, &self.env.now).into()
+    }
+
+    /// What a body asks to be published, given for whom its connection speaks; or why that cannot be.
+    fn resolve(
+        &mut self,
+        body: Result<PublishBody, PublishError>,
+        speaks: Option<&Speaks>,
+    ) -> Result<Publish, String> {
+        match body {
+            Err(error) => Err(error.to_string()),
+            Ok(PublishBody::Nothing) if self.env.policy.simulate && speaks.is_none() => Ok(self.random.simulate()),
+            Ok(PublishBody::Nothing) => Err("a location is an object with the numbers x and y".to_owned()),
+            Ok(PublishBody::Publish(mut publish)) => {
+                if publish.member.is_none() {
+                    publish.member = speaks.map(|speaks| speaks.member.clone());
+                }
+                if publish.member.is_none() && publish.change == Change::Left {
+                    return Err("only a named member can leave".to_owned());
+                }
+                Ok(publish)
+            }
+        }
+    }
+
+    fn on_one_shot(&mut self, id: ConnId, reply: Reply) {
+        if reply.head_only {
+            return self.answer_content(id, report::Asked::SseOneShot, reply, "text/event-stream", b"");
+        }
+        if !self.env.policy.simulate {
+            return self.answer_empty(id, report::Asked::SseOneShot, reply, Status::NoContent);
+        }
+        let publish = self.random.simulate();
+        let group = GroupId::new(0).expect("0 is a group");
+        self.publish_for_http(id, group, publish, Asked { reply, about: About::OneShot });
+    }
+
+    fn on_sse(
+        &mut self,
+        id: ConnId,
+        group: GroupId,
+        since: Option<Seq>,
+        reply: Reply,
+        speaks: Option<Box<Speaks>>,
+    ) {
+        let kind = report::Asked::Sse;
+        if reply.head_only {
+            self.count_answer(kind, Status::Ok);
+            self.say(id, |out, cx| sse::encode_head(out, cx, reply));
+            return self.after_answer(id, reply);
+        }
+        if self.env.draining {
+            return self.answer_refused_park(id, kind, reply, Reason::Draining, "the server is draining");
+        }
+        let retry = self.random.jitter(RETRY, RETRY * 2);
+        let coming = Coming { conn: id, sub: 0, since, receipt: None };
+        let stream = Opening { kind, reply, group, speaks, session: Session::Sse };
+        self.open_stream(id, coming, stream, move |out, cx| {
+            sse::encode_head(out, cx, reply);
+            sse::encode_opening(out, retry);
+        });
+    }
+
+    /// Turns a connection into an endless stream of one group.
+    fn open_stream(
+        &mut self,
+        id: ConnId,
+        coming: Coming,
+        opening: Opening,
+        encode: impl FnOnce(&mut Vec<u8>, &Context<'_>),
+    ) {
+        let Opening { kind, reply, group, speaks, session } = opening;
+        let (sub, since) = (coming.sub, coming.since);
+        let entered = match self.enter(group, coming) {
+            Ok(entered) => entered,
+            Err(refused) => {
+                return self.answer_refused_park(id, kind, reply, refused.reason(), &refused.to_string());
+            }
+        };
+        let status = if kind == report::Asked::Sse { Status::Ok } else { Status::SwitchingProtocols };
+        self.count_answer(kind, status);
+        self.say(id, encode);
+        self.become_session(id, session);
+        if let Some(speaks) = &speaks {
+            self.note_presence(speaks.group, &speaks.member, Presence::Connected);
+        }
+        self.set_interest(id, Interest::Stream(Stream { feed: coming_feed(), speaks }));
+        if let Entered::Here(key) = entered {
+            self.settle_in(id, sub, key, since);
+        }
+    }
+
+    fn on_stomp(&mut self, id: ConnId, reply: Reply, upgrade: Result<Upgrade, UpgradeError>) {
+        let kind = report::Asked::Stomp;
+        let Some(upgrade) = self.admit_upgrade(id, kind, reply, upgrade) else { return };
+        self.count_answer(kind, Status::SwitchingProtocols);
+        self.say(id, |out, _| upgrade.encode_switching(out));
+        self.become_session(id, Session::Stomp(Box::new(Stomp::new())));
+        self.set_deadline(id, self.env.limits.connect_timeout);
+    }
+
+    /// Whether a handshake is one, and may be; answers it if not.
+    fn admit_upgrade(
+        &mut self,
+        id: ConnId,
+        kind: report::Asked,
+        reply: Reply,
+        upgrade: Result<Upgrade, UpgradeError>,
+    ) -> Option<Upgrade> {
+        let error = match upgrade {
+            Ok(_) if self.env.draining => {
+                self.answer_unavailable(id, kind, reply, Reason::Draining, "the server is draining");
+                return None;
+            }
+            Ok(upgrade) => return Some(upgrade),
+            Err(error) => error,
+        };
+        self.refuse(Reason::Upgrade);
+        let detail = error.to_string();
+        let status = match error {
+            UpgradeError::Key => Status::BadRequest,
+            UpgradeError::NotAsked | UpgradeError::Version => Status::UpgradeRequired,
+        };
+        self.count_answer(kind, status);
+        self.say(id, |out, cx| {
+            let mut head = http::begin(out, cx, reply, status);
+            if status == Status::UpgradeRequired {
+                head = head.field("Upgrade", b"websocket").field("Sec-WebSocket-Version", b"13");
+            }
+            http::finish_problem(head, reply, status, &detail);
+        });
+        self.after_answer(id, reply);
+        None
+    }
+
+    fn on_said(&mut self, id: ConnId, said: Said) {
+        let Some(conn) = self.conns.get(id) else { return };
+        self.report.payload_bytes[conn.transport as usize].received += said.bytes as u64;
+        let stream_group = match &conn.interest {
+            Interest::Stream(stream) => self.group_of(stream.feed.place),
+            Interest::None | Interest::Asked(_) | Interest::Poll(_) | Interest::Feeds(_) => None,
+        };
+        let Some(group) = said.group.or(stream_group) else { return };
+        let speaks = match (&conn.interest, conn.session.stomp_member()) {
+            (_, Some(member)) => Some(Speaks { group, member: member.clone() }),
+            (Interest::Stream(stream), None) => stream.speaks.as_deref().cloned(),
+            (_, None) => None,
+        };
+        match self.resolve(said.body, speaks.as_ref()) {
+            Err(detail) => self.answer_bad_publish(id, &detail, said.receipt.as_deref()),
+            Ok(publish) if self.is_home(group) => {
+                let outcome = self.number(group, &publish);
+                self.answer_said(id, outcome, said.receipt.as_deref());
+            }
+            Ok(publish) => {
+                if let Some(conn) = self.conns.get_mut(id) {
+                    conn.under_way += 1;
+                }
+                let ticket = Ticket { shard: self.id, conn: id, receipt: said.receipt };
+                self.post(group, Mail::Publish { group, publish, ticket });
+            }
+        }
+    }
+
+    fn on_subscribe(&mut self, id: ConnId, group: GroupId, coming: Coming) {
+        let (sub, since) = (coming.sub, coming.since);
+        let receipt = coming.receipt.clone();
+        let entered = match self.enter(group, coming) {
+            Ok(entered) => entered,
+            Err(refused) => return self.fail_stomp(id, refused, receipt.as_deref()),
+        };
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let member = conn.session.stomp_member().cloned();
+        let Interest::Feeds(feeds) = &mut conn.interest else { return };
+        let place = usize::from(sub);
+        if feeds.feeds.len() <= place {
+            feeds.feeds.reserve_exact(place + 1 - feeds.feeds.len());
+            feeds.feeds.resize_with(place + 1, || None);
+        }
+        feeds.feeds[place] = Some((coming_feed(), group));
+        if let Some(member) = member {
+            self.note_presence(group, &member, Presence::Connected);
+        }
+        if let Entered::Here(key) = entered {
+            self.settle_in(id, sub, key, since);
+            self.give_receipt(id, receipt.as_deref());
+        }
+    }
+
+    fn on_unsubscribe(&mut self, id: ConnId, sub: u16, receipt: Option<&str>) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let member = conn.session.stomp_member().cloned();
+        if let Session::Stomp(stomp) = &mut conn.session {
+            stomp.remove_subscription(sub);
+        }
+        if let Some(out) = conn.out.as_mut() {
+            out.drop_owed(|owed| owed.sub == sub);
+        }
+        let Interest::Feeds(feeds) = &mut conn.interest else { return };
+        if let Some((feed, group)) = feeds.feeds.get_mut(usize::from(sub)).and_then(Option::take) {
+            self.end_feed(feed, group, member.as_ref());
+        }
+        self.give_receipt(id, receipt);
+    }
+
+    fn on_disconnect(&mut self, id: ConnId, receipt: Option<Box<str>>) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if let Interest::Feeds(feeds) = &mut conn.interest {
+            feeds.leaving = Some(Leaving { receipt });
+        }
+        self.leave_if_done(id);
+    }
+
+    /// Lets a client go that wanted to, once nothing of what it published is under way.
+    pub(super) fn leave_if_done(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.under_way > 0 {
+            return;
+        }
+        let Interest::Feeds(feeds) = &mut conn.interest else { return };
+        let Some(leaving) = feeds.leaving.take() else { return };
+        self.give_receipt(id, leaving.receipt.as_deref());
+        self.say(id, |out, _| stomp::encode_goodbye(out));
+        self.close_with_last_word(id);
+    }
+
+    fn answer_route_error(&mut self, id: ConnId, reply: Reply, error: RouteError) {
+        self.refuse(error.reason());
+        let status = Status::from_code(error.status()).unwrap_or(Status::BadRequest);
+        self.count_answer(report::Asked::Unknown, status);
+        self.say(id, |out, cx| {
+            let mut head = http::begin(out, cx, reply, status);
+            if let RouteError::MethodNotAllowed { allow } = error {
+                head = head.field("Allow", allow.as_bytes());
+            }
+            http::finish_problem(head, reply, status, &error.to_string());
+        });
+        self.after_answer(id, reply);
+    }
+}
+
+/// What a connection that asks for this is counted as.
+fn transport_of(endpoint: &Endpoint) -> Transport {
+    match endpoint {
+        Endpoint::Current { .. } | Endpoint::Snapshot { .. } => Transport::ShortPoll,
+        Endpoint::LongPoll { .. } => Transport::LongPoll,
+        Endpoint::Sse { .. } | Endpoint::SseOneShot => Transport::Sse,
+        Endpoint::WebSocket { .. } | Endpoint::Echo => Transport::WebSocket,
+        Endpoint::Stomp => Transport::Stomp,
+        Endpoint::Publish { .. }
+        | Endpoint::Metrics
+        | Endpoint::Healthz
+        | Endpoint::Readyz
+        | Endpoint::Page
+        | Endpoint::Options { .. } => Transport::Http,
+    }
+}
+
+/// Whether it is answered even when every place is taken.
+fn is_probe(endpoint: &Endpoint) -> bool {
+    matches!(endpoint, Endpoint::Healthz | Endpoint::Readyz | Endpoint::Metrics)
+}
+
+/// Whether the page that sends this may not.
+fn is_forbidden(endpoint: &Endpoint, request: &Request) -> bool {
+    let foreign = request.reply.origin == Verdict::Foreign;
+    match endpoint {
+        Endpoint::Publish { .. } | Endpoint::WebSocket { .. } | Endpoint::Stomp | Endpoint::Echo => foreign,
+        Endpoint::SseOneShot => request.cross_site && !matches!(request.reply.origin, Verdict::Listed(_) | Verdict::Any),
+        Endpoint::Current { .. }
+        | Endpoint::Snapshot { .. }
+        | Endpoint::LongPoll { .. }
+        | Endpoint::Sse { .. }
+        | Endpoint::Metrics
+        | Endpoint::Healthz
+        | Endpoint::Readyz
+        | Endpoint::Page
+        | Endpoint::Options { .. } => false,
+    }
+}

@@ -1,0 +1,458 @@
+//! One group's updates to all of its subscribers here, once a turn.
+//!
+//! The turn's updates are encoded once for each way of writing them and laid end to end; whoever is owed nothing else
+//! has them written from there, in one call and without a copy. Whoever has a queue gets them by reference.
+//!
+//! ```text
+//!  pending ─> JSON ─┬─> answer to a poll ─> POLLS
+//!                   ├─> events           ─> STREAMS         write(frames)        owed nothing else
+//!                   ├─> text messages    ─> WEBSOCKETS  ─┬──────────────> socket
+//!                   └─> MESSAGE frames   ─> SUBSCRIPTIONS└─> OutQueue           owed something, or blocked
+//! ```
+
+use std::mem;
+use std::sync::Arc;
+
+use crate::hub::GroupKey;
+use crate::hub::waiters::{LANES, Lane, Waiter};
+use crate::ids::{ConnId, Seq, Transport};
+use crate::limits::SlowConsumer;
+use crate::location::Update;
+use crate::report::{Reason, Report};
+use crate::session::stomp::{self, Subscription};
+use crate::session::{Form, Session};
+use crate::shard::conns::{Conn, Interest, Pace, Place};
+use crate::shard::flush::Flight;
+use crate::shard::interest::{POLLS, STREAMS, SUBSCRIPTIONS, WEBSOCKETS, feed_mut, is_owed};
+use crate::shard::mail::Mail;
+use crate::shard::out_queue::Owed;
+use crate::shard::{Command, Shard};
+use crate::wire::json;
+
+/// The order in which lanes are told: who waits for one answer goes before who waits for a stream.
+const ORDER: [Lane; LANES] = [POLLS, STREAMS, WEBSOCKETS, SUBSCRIPTIONS];
+
+/// The group that is being told, and how far that has come.
+#[derive(Debug, Default)]
+pub(super) struct FanOut {
+    group: Option<GroupKey>,
+    updates: Vec<Arc<Update>>,
+    json: Pieces,
+    /// Which lane, by its place in [`ORDER`].
+    lane: usize,
+    /// Which waiter of the lane is next. The lane of polls is walked from its end, for they leave it.
+    next: usize,
+    frames: Pieces,
+    /// What follows the head of each MESSAGE.
+    tails: Pieces,
+    /// Whose subscription id and number the frames carry.
+    frames_for: Option<(Option<Box<[u8]>>, u32)>,
+    /// Deliveries of all updates that were completed since the clock was looked at.
+    settled: u64,
+}
+
+/// Byte strings laid end to end.
+#[derive(Debug, Default)]
+struct Pieces {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Pieces {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn start(&self, index: usize) -> usize {
+        if index == 0 { 0 } else { self.ends[index - 1] }
+    }
+
+    fn piece(&self, index: usize) -> &[u8] {
+        &self.bytes[self.start(index)..self.ends[index]]
+    }
+
+    fn end_piece(&mut self) {
+        self.ends.push(self.bytes.len());
+    }
+}
+
+impl FanOut {
+    /// What is written to whoever is owed the updates from this one on.
+    pub(super) fn frames_from(&self, first: usize) -> &[u8] {
+        &self.frames.bytes[self.frames.start(first)..]
+    }
+
+    /// Counts how stale the updates were when the deliveries since the last look at the clock were made.
+    pub(super) fn settle_staleness(&mut self, report: &mut Report, micros: u64) {
+        let times = mem::take(&mut self.settled);
+        if times == 0 {
+            return;
+        }
+        let transport = transport(ORDER[self.lane]) as usize;
+        for update in &self.updates {
+            report.staleness[transport].observe(micros.saturating_sub(update.numbered_micros), times);
+        }
+        let payload: usize = self.json.bytes.len();
+        report.delivered[transport] += times * self.updates.len() as u64;
+        report.payload_bytes[transport].sent += times * payload as u64;
+    }
+}
+
+/// What subscribers in a lane are counted as.
+fn transport(lane: Lane) -> Transport {
+    match lane {
+        POLLS => Transport::LongPoll,
+        STREAMS => Transport::Sse,
+        WEBSOCKETS => Transport::WebSocket,
+        SUBSCRIPTIONS => Transport::Stomp,
+        _ => unreachable!("these are all lanes"),
+    }
+}
+
+impl Shard {
+    /// Goes on telling groups; true when a write is in flight, false when every group has been told.
+    pub(super) fn poll_fan_out(&mut self) -> bool {
+        loop {
+            let key = match self.fan.group {
+                Some(key) => key,
+                None => match self.hub.poll_dirty() {
+                    Some(key) => self.begin_group(key),
+                    None => return false,
+                },
+            };
+            let lane = ORDER[self.fan.lane];
+            let in_flight = match lane {
+                POLLS => self.tell_polls(key),
+                STREAMS | WEBSOCKETS => self.tell_streams(key, lane),
+                _subscriptions => self.tell_subscriptions(key),
+            };
+            if in_flight {
+                return true;
+            }
+            self.fan.settle_staleness(&mut self.report, self.written_micros);
+            if self.fan.lane + 1 < ORDER.len() {
+                self.fan.lane += 1;
+                self.begin_lane(key);
+            } else {
+                self.end_group();
+            }
+        }
+    }
+
+    fn begin_group(&mut self, key: GroupKey) -> GroupKey {
+        let updates = self.hub.take_pending(key);
+        let group = self.hub.group(key);
+        if !group.waiters().shards().is_empty() {
+            let shared: Arc<[Arc<Update>]> = updates.as_slice().into();
+            for shard in group.waiters().shards().iter() {
+                let mail = Mail::Deliver { group: group.id(), updates: shared.clone() };
+                self.commands.push_back(Command::Mail(shard, mail));
+            }
+        }
+        self.fan.json.clear();
+        if group.waiters().len() > 0 {
+            for update in &updates {
+                json::encode_update(&mut self.fan.json.bytes, update, false);
+                self.fan.json.end_piece();
+            }
+        }
+        self.fan.updates = updates;
+        self.fan.group = Some(key);
+        self.fan.lane = 0;
+        self.begin_lane(key);
+        key
+    }
+
+    /// Encodes the updates the way the lane's subscribers have them written.
+    fn begin_lane(&mut self, key: GroupKey) {
+        let lane = ORDER[self.fan.lane];
+        let group = self.hub.group(key);
+        let waiters = group.waiters().lane(lane).len();
+        let fan = &mut self.fan;
+        fan.next = if lane == POLLS { waiters } else { 0 };
+        fan.frames.clear();
+        fan.frames_for = None;
+        if waiters == 0 {
+            return;
+        }
+        if lane == SUBSCRIPTIONS {
+            fan.tails.clear();
+            for index in 0..fan.updates.len() {
+                stomp::encode_message_tail(&mut fan.tails.bytes, group.id(), fan.json.piece(index));
+                fan.tails.end_piece();
+            }
+        } else if lane != POLLS {
+            let form = if lane == STREAMS { Form::Sse } else { Form::WebSocket };
+            let cx = self.env.context(self.id, ConnId { slot: 0, generation: 0 });
+            for (index, update) in fan.updates.iter().enumerate() {
+                form.encode(&mut fan.frames.bytes, update, fan.json.piece(index), &cx);
+                fan.frames.end_piece();
+            }
+        }
+    }
+
+    fn end_group(&mut self) {
+        self.fan.group = None;
+        self.hub.give_back_pending(mem::take(&mut self.fan.updates));
+    }
+
+    /// Answers parked polls with the first update that each is owed. A plain answer is the same for all of them.
+    fn tell_polls(&mut self, key: GroupKey) -> bool {
+        while self.fan.next > 0 {
+            self.fan.next -= 1;
+            let waiters = self.hub.group(key).waiters().lane(POLLS);
+            let Some(waiter) = waiters.get(self.fan.next).copied() else { continue };
+            let Some((id, conn)) = self.conns.at_mut(waiter.slot) else { continue };
+            let Interest::Poll(poll) = &conn.interest else { continue };
+            let first = self.fan.updates.first().map_or(Seq::ZERO, |update| update.seq);
+            let shares = poll.reply.is_plain()
+                && !self.env.draining
+                && conn.out.is_none()
+                && !poll.cursor.gap
+                && poll.cursor.after.next() == first;
+            let mut cursor = poll.cursor;
+            if shares {
+                self.encode_shared_answer(id);
+                self.flight = Flight::FanOut { conn: id, first: 0 };
+                return true;
+            }
+            let Some(owed) = self.hub.group(key).next_owed(&mut cursor) else { continue };
+            let (update, gap) = (owed.update.clone(), owed.gap);
+            self.answer_poll(id, &update, gap);
+        }
+        false
+    }
+
+    fn encode_shared_answer(&mut self, id: ConnId) {
+        if !self.fan.frames.ends.is_empty() {
+            return;
+        }
+        let Some(Interest::Poll(poll)) = self.conns.get(id).map(|conn| &conn.interest) else { return };
+        let cx = self.env.context(self.id, id);
+        let form = Form::LongPoll(poll.reply);
+        let update = &self.fan.updates[0];
+        form.encode(&mut self.fan.frames.bytes, update, self.fan.json.piece(0), &cx);
+        self.fan.frames.end_piece();
+    }
+
+    /// Writes the frames to event streams or WebSockets.
+    fn tell_streams(&mut self, key: GroupKey, lane: Lane) -> bool {
+        while let Some((waiter, first)) = self.next_waiter(key, lane) {
+            let Some((id, conn)) = self.conns.at_mut(waiter.slot) else { continue };
+            if conn.flags.dead || !is_live(conn, waiter.sub) || first >= self.fan.updates.len() {
+                continue;
+            }
+            if conn.out.is_none() {
+                self.flight = Flight::FanOut { conn: id, first };
+                return true;
+            }
+            self.queue_updates(id, waiter.sub, first);
+        }
+        false
+    }
+
+    /// Writes the frames to STOMP subscriptions. Their heads differ, but most clients choose the same ids.
+    fn tell_subscriptions(&mut self, key: GroupKey) -> bool {
+        while let Some((waiter, first)) = self.next_waiter(key, SUBSCRIPTIONS) {
+            let Some((id, conn)) = self.conns.at_mut(waiter.slot) else { continue };
+            if conn.flags.dead || !is_live(conn, waiter.sub) || first >= self.fan.updates.len() {
+                continue;
+            }
+            let Session::Stomp(session) = &conn.session else { continue };
+            let Some(subscription) = session.subscription(waiter.sub) else { continue };
+            let writes_now = conn.out.is_none() && !subscription.acknowledges() && conn.subscriptions() == 1;
+            self.fan.encode_for(subscription);
+            if writes_now {
+                self.flight = Flight::FanOut { conn: id, first };
+                return true;
+            }
+            self.queue_updates(id, waiter.sub, first);
+        }
+        false
+    }
+
+    /// The next waiter of a lane, and the first of the updates that it is owed.
+    fn next_waiter(&mut self, key: GroupKey, lane: Lane) -> Option<(Waiter, usize)> {
+        let index = self.fan.next;
+        let waiter = *self.hub.group(key).waiters().lane(lane).get(index)?;
+        self.fan.next += 1;
+        if waiter.from == 0 {
+            return Some((waiter, 0));
+        }
+        // It came this turn, when some of the updates were numbered already.
+        self.hub.waiters_mut(key, &self.env.now).lane_mut(lane)[index].from = 0;
+        let updates = &self.fan.updates;
+        let first = updates.iter().position(|update| is_owed(waiter.from, update.seq));
+        Some((waiter, first.unwrap_or(updates.len())))
+    }
+
+    /// Appends the updates from `first` on to what a connection is owed.
+    fn queue_updates(&mut self, id: ConnId, sub: u16, first: usize) {
+        let prefetch_count = self.env.limits.prefetch_count;
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let out = conn.out.get_or_insert_with(|| self.pool.pop().unwrap_or_default());
+        for index in first..self.fan.updates.len() {
+            let update = &self.fan.updates[index];
+            if let Session::Stomp(session) = &mut conn.session
+                && let Some(subscription) = session.subscription_mut(sub)
+                && subscription.acknowledges()
+            {
+                if subscription.unacknowledged() >= prefetch_count {
+                    // Its window is full: it reads on from here, conflated, once messages are acknowledged.
+                    let cursor = crate::hub::group::Cursor::at(before(update.seq));
+                    if let Some(feed) = feed_mut(&mut conn.interest, sub) {
+                        feed.pace = Pace::Behind { cursor, slow: true };
+                        conn.flags.behind = true;
+                    }
+                    break;
+                }
+                subscription.note_sent(update.seq);
+            }
+            let bytes = self.fan.frames.piece(index).len() as u32;
+            out.push_owed(Owed { update: update.clone(), sub, gap: false, bytes });
+        }
+        self.mark_dirty(id);
+        self.bound_queue(id);
+    }
+
+    /// Holds a blocked connection against `--queue-bytes`: past it, what waits is dropped, and each of its
+    /// subscriptions reads on from there, conflated, once the socket takes bytes again.
+    pub(super) fn bound_queue(&mut self, id: ConnId) {
+        let queue_bytes_max = self.env.limits.queue_bytes_max;
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(out) = conn.out.as_mut() else { return };
+        if !out.blocked || out.owed_bytes() <= queue_bytes_max {
+            return;
+        }
+        if self.env.limits.slow_consumer == SlowConsumer::Disconnect {
+            self.refuse(Reason::SlowConsumer);
+            return self.kill(id);
+        }
+        while let Some(owed) = out.pop_owed() {
+            let Some(feed) = feed_mut(&mut conn.interest, owed.sub) else { continue };
+            if let Pace::Live = feed.pace {
+                let mut cursor = crate::hub::group::Cursor::at(before(owed.update.seq));
+                cursor.gap = owed.gap;
+                feed.pace = Pace::Behind { cursor, slow: true };
+                conn.flags.behind = true;
+            }
+            if let Session::Stomp(session) = &mut conn.session
+                && let Some(subscription) = session.subscription_mut(owed.sub)
+            {
+                subscription.note_unsent(owed.update.seq);
+            }
+        }
+    }
+
+    /// A shared batch was written, to the end or not.
+    pub(super) fn handle_fan_out_wrote(&mut self, id: ConnId, first: usize, bytes: usize) {
+        let lane = ORDER[self.fan.lane];
+        let frames = self.fan.frames_from(first);
+        let whole = bytes == frames.len();
+        if lane == POLLS {
+            self.fan.settled_poll(&mut self.report, self.written_micros);
+        } else if whole && first == 0 {
+            self.fan.settled += 1;
+        } else {
+            self.count_part(lane, first, bytes);
+        }
+        if !whole {
+            self.keep_rest(id, first, bytes);
+        }
+        if lane == POLLS {
+            self.note_poll_answered(id);
+        }
+    }
+
+    /// Queues what a socket did not take of a shared batch.
+    fn keep_rest(&mut self, id: ConnId, first: usize, bytes: usize) {
+        let sub = self.waiter_sub();
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let out = conn.out.get_or_insert_with(|| self.pool.pop().unwrap_or_default());
+        out.blocked = true;
+        let at = self.fan.frames.start(first) + bytes;
+        for index in first..self.fan.frames.ends.len() {
+            let (start, end) = (self.fan.frames.start(index), self.fan.frames.ends[index]);
+            if end <= at {
+                continue;
+            }
+            if start < at {
+                out.set_partial(&self.fan.frames.bytes[at..end]);
+            } else {
+                let update = self.fan.updates[index].clone();
+                out.push_owed(Owed { update, sub, gap: false, bytes: (end - start) as u32 });
+            }
+        }
+        self.bound_queue(id);
+    }
+
+    /// The subscription of the waiter that was written to last.
+    fn waiter_sub(&self) -> u16 {
+        let lane = ORDER[self.fan.lane];
+        let waiters = self.fan.group.map(|key| self.hub.group(key).waiters().lane(lane));
+        let last = self.fan.next.wrapping_sub(1);
+        waiters.and_then(|waiters| waiters.get(last)).map_or(0, |waiter| waiter.sub)
+    }
+
+    /// Counts the updates of a batch that are on their way whole or begun.
+    fn count_part(&mut self, lane: Lane, first: usize, bytes: usize) {
+        let transport = transport(lane) as usize;
+        let start = self.fan.frames.start(first);
+        for index in first..self.fan.frames.ends.len() {
+            if self.fan.frames.start(index) >= start + bytes {
+                break;
+            }
+            let stale = self.written_micros.saturating_sub(self.fan.updates[index].numbered_micros);
+            self.report.staleness[transport].observe(stale, 1);
+            self.report.delivered[transport] += 1;
+            self.report.payload_bytes[transport].sent += self.fan.json.piece(index).len() as u64;
+        }
+    }
+
+    /// The group that a subscriber's place is in.
+    pub(super) fn group_of(&self, place: Place) -> Option<crate::ids::GroupId> {
+        match place {
+            Place::Coming => None,
+            Place::Here { key, .. } => Some(self.hub.group(key).id()),
+        }
+    }
+}
+
+impl FanOut {
+    /// Makes the frames carry this subscription's id and number, unless they do.
+    fn encode_for(&mut self, subscription: &Subscription) {
+        let carries = self.frames_for.as_ref().is_some_and(|(id, ordinal)| {
+            id.as_deref() == subscription.id() && *ordinal == subscription.ordinal()
+        });
+        // An acknowledged subscription has one header more; its frames are only measured here.
+        if carries {
+            return;
+        }
+        self.frames.clear();
+        for (index, update) in self.updates.iter().enumerate() {
+            let tail = self.tails.piece(index);
+            subscription.encode_message_before(&mut self.frames.bytes, update.seq, tail);
+            self.frames.end_piece();
+        }
+        self.frames_for = (!subscription.acknowledges()).then(|| (subscription.id().map(Box::from), subscription.ordinal()));
+    }
+
+    fn settled_poll(&mut self, report: &mut Report, micros: u64) {
+        let transport = Transport::LongPoll as usize;
+        let Some(update) = self.updates.first() else { return };
+        report.delivered[transport] += 1;
+        report.payload_bytes[transport].sent += self.json.piece(0).len() as u64;
+        report.staleness[transport].observe(micros.saturating_sub(update.numbered_micros), 1);
+    }
+}
+
+/// Whether a subscriber takes updates as they are told.
+fn is_live(conn: &mut Conn, sub: u16) -> bool {
+    feed_mut(&mut conn.interest, sub).is_some_and(|feed| matches!(feed.pace, Pace::Live))
+}
+
+/// The number before this one.
+pub(super) fn before(seq: Seq) -> Seq {
+    Seq::new(seq.number() - 1).expect("updates are numbered from 1")
+}

@@ -1,0 +1,284 @@
+//! Who waits for which group: enters and leaves the lists of waiters, and fetches and drops mirrors of groups that
+//! are at home elsewhere.
+
+use std::collections::hash_map::Entry;
+
+use crate::hub::GroupKey;
+use crate::hub::group::Cursor;
+use crate::hub::waiters::{Lane, Waiter};
+use crate::ids::{ConnId, GroupId, MemberId, Seq, ShardId};
+use crate::limits::{GIANT_GROUP_SUBSCRIBERS, MIRROR_LINGER};
+use crate::session::Session;
+use crate::shard::conns::{Conn, Feed, Feeds, Interest, Pace, Place};
+use crate::shard::mail::{Mail, Presence, Refused};
+use crate::shard::timers::Alarm;
+use crate::shard::{Command, Shard, placement};
+
+/// Long polls wait in this lane.
+pub(super) const POLLS: Lane = Lane::new(0);
+/// Event streams wait in this lane.
+pub(super) const STREAMS: Lane = Lane::new(1);
+/// Raw WebSockets wait in this lane.
+pub(super) const WEBSOCKETS: Lane = Lane::new(2);
+/// STOMP subscriptions wait in this lane.
+pub(super) const SUBSCRIPTIONS: Lane = Lane::new(3);
+
+/// A subscriber that waits for a mirror to arrive.
+#[derive(Debug)]
+pub(super) struct Coming {
+    pub(super) conn: ConnId,
+    pub(super) sub: u16,
+    pub(super) since: Option<Seq>,
+    /// To be given once the mirror is here: from then on nothing is missed.
+    pub(super) receipt: Option<Box<str>>,
+}
+
+/// Where a subscriber is after [`Shard::enter`].
+pub(super) enum Entered {
+    /// The group is here.
+    Here(GroupKey),
+    /// Its mirror has been sent for.
+    Coming,
+}
+
+/// A mark for [`Waiter::from`]: this waiter is owed only what comes after `seq`. 31 bits are enough to tell the order
+/// of numbers that lie within one turn of each other; 0 is no mark.
+pub(super) const fn owed_after(seq: Seq) -> u32 {
+    ((seq.number() as u32) << 1) | 1
+}
+
+/// Whether a waiter with this mark is owed the update with this number.
+pub(super) const fn is_owed(mark: u32, seq: Seq) -> bool {
+    let ahead = (seq.number() as u32).wrapping_sub(mark >> 1) << 1 >> 1;
+    mark == 0 || (ahead != 0 && ahead < 1 << 30)
+}
+
+impl Shard {
+    /// Whether a group is at home here.
+    pub(super) fn is_home(&self, group: GroupId) -> bool {
+        placement::home(group, self.workers) == self.id
+    }
+
+    /// Sees to it that a group's updates come here.
+    pub(super) fn enter(&mut self, group: GroupId, coming: Coming) -> Result<Entered, Refused> {
+        if self.is_home(group) {
+            let made = self.hub.make(group, &self.env.now);
+            return made.map(Entered::Here).map_err(|full| Refused::GroupsMax(full.max));
+        }
+        if let Some(key) = self.hub.find(group) {
+            return Ok(Entered::Here(key));
+        }
+        match self.coming.entry(group) {
+            Entry::Occupied(mut waiting) => waiting.get_mut().push(coming),
+            Entry::Vacant(none) => {
+                none.insert(vec![coming]);
+                self.post(group, Mail::Subscribe { group, from: self.id });
+            }
+        }
+        Ok(Entered::Coming)
+    }
+
+    /// Sends a letter to a group's home.
+    pub(super) fn post(&mut self, group: GroupId, mail: Mail) {
+        let home = placement::home(group, self.workers);
+        self.commands.push_back(Command::Mail(home, mail));
+    }
+
+    /// Makes a subscriber one of a group's waiters; what it is owed already it reads by its cursor.
+    pub(super) fn settle_in(&mut self, id: ConnId, sub: u16, key: GroupKey, since: Option<Seq>) {
+        let Some(lane) = self.conns.get(id).and_then(|conn| lane(conn)) else { return };
+        let position = self.wait_in(id, sub, key, lane);
+        let group = self.hub.group(key);
+        let pace = match since {
+            None => Pace::Live,
+            Some(_) => Pace::Behind { cursor: group.start(since), slow: false },
+        };
+        let place = Place::Here { key, position };
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(feed) = feed_mut(&mut conn.interest, sub) else { return };
+        *feed = Feed { place, pace };
+        if since.is_some() {
+            conn.flags.behind = true;
+            self.mark_dirty(id);
+        }
+    }
+
+    /// Appends a waiter to a lane. What was numbered this turn already, and is yet to be told, is not for it.
+    pub(super) fn wait_in(&mut self, id: ConnId, sub: u16, key: GroupKey, lane: Lane) -> u32 {
+        let group = self.hub.group(key);
+        let from = if group.pending().is_empty() { 0 } else { owed_after(group.cursor()) };
+        let waiters = self.hub.waiters_mut(key, &self.env.now);
+        let position = waiters.insert(lane, Waiter { slot: id.slot, sub, from });
+        if waiters.len() == GIANT_GROUP_SUBSCRIBERS {
+            self.tell_giant(key, true);
+        }
+        position
+    }
+
+    /// Takes a waiter out of a lane, and tells the one that moved into its place.
+    pub(super) fn stop_waiting(&mut self, key: GroupKey, lane: Lane, position: u32) {
+        let waiters = self.hub.waiters_mut(key, &self.env.now);
+        let moved = waiters.remove(lane, position);
+        let left = waiters.len();
+        if let Some(moved) = moved
+            && let Some((_, conn)) = self.conns.at_mut(moved.slot)
+            && let Some(place) = place_mut(&mut conn.interest, moved.sub)
+        {
+            *place = Place::Here { key, position };
+        }
+        if left == GIANT_GROUP_SUBSCRIBERS / 2 {
+            self.tell_giant(key, false);
+        }
+        if left == 0 && !self.hub.is_home(key) {
+            self.alarms.insert(self.env.now.tick.after(MIRROR_LINGER), Alarm::Mirror(key));
+        }
+    }
+
+    fn tell_giant(&mut self, key: GroupKey, giant: bool) {
+        if !self.hub.is_home(key) || self.workers == 1 {
+            return;
+        }
+        let group = self.hub.group(key).id();
+        for other in (0..self.workers).filter(|other| *other != self.id.index()) {
+            let to = ShardId(u16::try_from(other).expect("there are at most WORKERS_MAX shards"));
+            self.commands.push_back(Command::Mail(to, Mail::Giant { group, giant }));
+        }
+    }
+
+    /// A mirror has lingered: it goes unless somebody waits for it again.
+    pub(super) fn drop_idle_mirror(&mut self, key: GroupKey) {
+        let is_idle = self.hub.has(key) && !self.hub.is_home(key) && self.hub.group(key).waiters().is_empty();
+        if is_idle {
+            let group = self.hub.group(key).id();
+            self.hub.drop_mirror(key);
+            self.post(group, Mail::Unsubscribe { group, from: self.id });
+        }
+    }
+
+    /// What a connection has to do with a member changes, wherever the group is at home.
+    pub(super) fn note_presence(&mut self, group: GroupId, member: &MemberId, presence: Presence) {
+        if !self.is_home(group) {
+            self.post(group, Mail::Presence { group, member: member.clone(), presence });
+            return;
+        }
+        let now = &self.env.now;
+        // Whoever leaves a group that is gone by now leaves nothing.
+        let Some(key) = self.hub.find(group) else { return };
+        match presence {
+            Presence::Connected => self.hub.connect(key, member, now),
+            Presence::Disconnected { tell } => drop(self.hub.disconnect(key, member, now, tell)),
+            Presence::Parked => self.hub.park(key, member, now),
+            Presence::Unparked => self.hub.unpark(key, member, now),
+        }
+    }
+
+    /// Ends everything that a connection waits for: it leaves its groups, and its member may leave with it.
+    pub(super) fn part(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let stomp_member = conn.session.stomp_member().cloned();
+        match std::mem::take(&mut conn.interest) {
+            Interest::None | Interest::Asked(_) => {}
+            Interest::Poll(poll) => {
+                if let Place::Here { key, position } = poll.place {
+                    self.stop_waiting(key, POLLS, position);
+                }
+                if let Some(speaks) = poll.speaks {
+                    self.note_presence(speaks.group, &speaks.member, Presence::Unparked);
+                }
+            }
+            Interest::Stream(stream) => {
+                let lane = lane_of_stream(&conn.session);
+                let tell = !self.env.draining;
+                if let Place::Here { key, position } = stream.feed.place {
+                    self.stop_waiting(key, lane, position);
+                }
+                if let Some(speaks) = stream.speaks {
+                    self.note_presence(speaks.group, &speaks.member, Presence::Disconnected { tell });
+                }
+            }
+            Interest::Feeds(feeds) => {
+                for (feed, group) in feeds.feeds.into_iter().flatten() {
+                    self.end_feed(feed, group, stomp_member.as_ref());
+                }
+            }
+        }
+    }
+
+    /// Ends one STOMP subscription.
+    pub(super) fn end_feed(&mut self, feed: Feed, group: GroupId, member: Option<&MemberId>) {
+        let tell = !self.env.draining;
+        if let Place::Here { key, position } = feed.place {
+            self.stop_waiting(key, SUBSCRIPTIONS, position);
+        }
+        if let Some(member) = member {
+            self.note_presence(group, member, Presence::Disconnected { tell });
+        }
+    }
+
+    /// A STOMP connection has moved here: it brings what its session knows, and waits for nothing yet.
+    pub(super) fn adopt_interest(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if let Session::Stomp(stomp) = &conn.session
+            && stomp.is_connected()
+        {
+            self.start_feeds(id);
+        }
+    }
+
+    /// A STOMP connection is connected: it can subscribe, and its heart-beats begin.
+    pub(super) fn start_feeds(&mut self, id: ConnId) {
+        let now = self.env.now.tick;
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Session::Stomp(stomp) = &conn.session else { return };
+        let next_beat = stomp.heart_beat().send_every().map(|every| now.after(every));
+        conn.interest = Interest::Feeds(Box::new(Feeds { next_beat, ..Feeds::default() }));
+        conn.deadline = None;
+        self.plan_heart_beat(id);
+    }
+}
+
+/// The lane that a connection's subscriptions wait in.
+pub(super) fn lane(conn: &Conn) -> Option<Lane> {
+    match &conn.interest {
+        Interest::Poll(_) => Some(POLLS),
+        Interest::Stream(_) => Some(lane_of_stream(&conn.session)),
+        Interest::Feeds(_) => Some(SUBSCRIPTIONS),
+        Interest::None | Interest::Asked(_) => None,
+    }
+}
+
+fn lane_of_stream(session: &Session) -> Lane {
+    match session {
+        Session::Sse => STREAMS,
+        Session::WebSocket(_)
+        | Session::Http(_)
+        | Session::Echo(_)
+        | Session::Stomp(_)
+        | Session::Closing { .. } => WEBSOCKETS,
+    }
+}
+
+/// One of a connection's feeds.
+pub(super) fn feed_mut(interest: &mut Interest, sub: u16) -> Option<&mut Feed> {
+    match interest {
+        Interest::Stream(stream) => Some(&mut stream.feed),
+        Interest::Feeds(feeds) => {
+            let (feed, _group) = feeds.feeds.get_mut(usize::from(sub))?.as_mut()?;
+            Some(feed)
+        }
+        Interest::None | Interest::Asked(_) | Interest::Poll(_) => None,
+    }
+}
+
+fn place_mut(interest: &mut Interest, sub: u16) -> Option<&mut Place> {
+    match interest {
+        Interest::Poll(poll) => Some(&mut poll.place),
+        Interest::Stream(_) | Interest::Feeds(_) => feed_mut(interest, sub).map(|feed| &mut feed.place),
+        Interest::None | Interest::Asked(_) => None,
+    }
+}
+
+/// A feed that waits for its mirror.
+pub(super) const fn coming_feed() -> Feed {
+    Feed { place: Place::Coming, pace: Pace::Behind { cursor: Cursor::at(Seq::ZERO), slow: false } }
+}
