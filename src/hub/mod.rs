@@ -685,6 +685,15 @@ mod tests {
     }
 
     #[test]
+    fn refused_publish_keeps_no_list() {
+        let (mut hub, key) = hub_with_alice();
+        assert_eq!(hub.spare.len(), 1);
+        let leave = Publish { member: MemberId::new("bob"), at: None, change: Change::Left };
+        assert_eq!(hub.publish(key, &leave, &now(1)), Ok(Published::NothingLeft));
+        assert_eq!((hub.spare.len(), hub.group(key).pending().len()), (1, 0));
+    }
+
+    #[test]
     fn dropped_mirror_leaves_no_dirty_key_behind() {
         let (mut home, key) = hub_with_alice();
         let mut away = hub_of(1);
