@@ -75,6 +75,13 @@ impl Subscription {
         }
     }
 
+    /// Notes that a message that was on its way is not sent after all.
+    pub fn note_unsent(&mut self, seq: Seq) {
+        if self.unacknowledged.back().is_some_and(|last| *last >= seq) {
+            self.unacknowledged.retain(|sent| *sent != seq);
+        }
+    }
+
     /// Appends a MESSAGE, in a WebSocket text message of its own.
     pub(super) fn encode_message(&self, out: &mut Vec<u8>, seq: Seq, update: &[u8]) {
         let mut tail = Vec::with_capacity(128 + update.len());

@@ -14,8 +14,9 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::hub::GroupKey;
+use crate::hub::group::Cursor;
 use crate::hub::waiters::{LANES, Lane, Waiter};
-use crate::ids::{ConnId, Seq, Transport};
+use crate::ids::{ConnId, GroupId, Seq, Transport};
 use crate::limits::SlowConsumer;
 use crate::location::Update;
 use crate::report::{Reason, Report};
@@ -300,7 +301,7 @@ impl Shard {
             {
                 if subscription.unacknowledged() >= prefetch_count {
                     // Its window is full: it reads on from here, conflated, once messages are acknowledged.
-                    let cursor = crate::hub::group::Cursor::at(before(update.seq));
+                    let cursor = Cursor::at(before(update.seq));
                     if let Some(feed) = feed_mut(&mut conn.interest, sub) {
                         feed.pace = Pace::Behind { cursor, slow: true };
                         conn.flags.behind = true;
@@ -331,9 +332,12 @@ impl Shard {
         }
         while let Some(owed) = out.pop_owed() {
             let Some(feed) = feed_mut(&mut conn.interest, owed.sub) else { continue };
-            if let Pace::Live = feed.pace {
-                let mut cursor = crate::hub::group::Cursor::at(before(owed.update.seq));
-                cursor.gap = owed.gap;
+            let is_first = match feed.pace {
+                Pace::Live => true,
+                Pace::Behind { cursor, .. } => cursor.after >= owed.update.seq,
+            };
+            if is_first {
+                let cursor = Cursor { gap: owed.gap, ..Cursor::at(before(owed.update.seq)) };
                 feed.pace = Pace::Behind { cursor, slow: true };
                 conn.flags.behind = true;
             }
@@ -411,7 +415,7 @@ impl Shard {
     }
 
     /// The group that a subscriber's place is in.
-    pub(super) fn group_of(&self, place: Place) -> Option<crate::ids::GroupId> {
+    pub(super) fn group_of(&self, place: Place) -> Option<GroupId> {
         match place {
             Place::Coming => None,
             Place::Here { key, .. } => Some(self.hub.group(key).id()),

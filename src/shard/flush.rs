@@ -1,0 +1,283 @@
+//! One connection's own queue to its socket: once a turn, in one write.
+//!
+//! What goes out is laid into one scratch buffer in the order of the queue; updates are encoded only now. Subscribers
+//! that are behind read their updates from the group's ring here, as far as the buffer reaches, so a replay takes no
+//! more memory than one write.
+
+use crate::hub::group::Cursor;
+use crate::ids::ConnId;
+use crate::limits::WRITE_BYTES_MAX;
+use crate::session::Session;
+use crate::shard::conns::{Feed, Interest, Pace, Place};
+use crate::shard::out_queue::Owed;
+use crate::shard::{Command, Shard, Wrote};
+use crate::wire::json;
+
+/// Updates are taken until the buffer holds this much: twice what the kernel lets lie unsent.
+const UPDATE_BYTES_PER_WRITE: usize = WRITE_BYTES_MAX / 2;
+
+/// The write that is being made.
+#[derive(Debug, Default)]
+pub(super) enum Flight {
+    /// None is.
+    #[default]
+    None,
+    /// A shared batch, from this update on.
+    FanOut { conn: ConnId, first: usize },
+    /// The scratch buffer.
+    Queue {
+        conn: ConnId,
+        /// How much of it is of the queue's front: the rest of a message, and control bytes.
+        front_bytes: usize,
+        /// The updates behind that, each with where it ends.
+        sent: Vec<(usize, Owed)>,
+    },
+}
+
+impl Shard {
+    /// Prepares the next connection's write; false when no connection has anything to write.
+    pub(super) fn poll_flush(&mut self) -> bool {
+        while let Some(id) = self.dirty.pop_front() {
+            let Some(out) = self.conns.get_mut(id).and_then(|conn| conn.out.as_mut()) else { continue };
+            out.dirty = false;
+            if out.blocked {
+                continue;
+            }
+            let (front_bytes, sent) = self.fill_scratch(id);
+            if self.scratch.is_empty() {
+                self.finish_flush(id);
+                continue;
+            }
+            self.flight = Flight::Queue { conn: id, front_bytes, sent };
+            return true;
+        }
+        false
+    }
+
+    /// The write in flight.
+    pub(super) fn in_flight(&self) -> Option<(ConnId, &[u8])> {
+        match &self.flight {
+            Flight::None => None,
+            Flight::FanOut { conn, first } => Some((*conn, self.fan.frames_from(*first))),
+            Flight::Queue { conn, .. } => Some((*conn, &self.scratch)),
+        }
+    }
+
+    /// Says how the write went that [`Shard::poll_output`] asked for.
+    pub fn handle_wrote(&mut self, wrote: Wrote) {
+        let flight = std::mem::take(&mut self.flight);
+        let id = match &flight {
+            Flight::None => return,
+            Flight::FanOut { conn, .. } | Flight::Queue { conn, .. } => *conn,
+        };
+        let Wrote::Bytes(bytes) = wrote else { return self.kill(id) };
+        if let Some(conn) = self.conns.get(id) {
+            self.report.wire_bytes[conn.transport as usize].sent += bytes as u64;
+        }
+        match flight {
+            Flight::None => {}
+            Flight::FanOut { first, .. } => self.handle_fan_out_wrote(id, first, bytes),
+            Flight::Queue { front_bytes, sent, .. } => self.handle_queue_wrote(id, front_bytes, sent, bytes),
+        }
+    }
+
+    /// The socket takes bytes again.
+    pub fn handle_writable(&mut self, id: ConnId) {
+        let Some(out) = self.conns.get_mut(id).and_then(|conn| conn.out.as_mut()) else { return };
+        if std::mem::replace(&mut out.blocked, false) {
+            self.mark_dirty(id);
+        }
+    }
+
+    /// Lays out what goes to a connection next.
+    fn fill_scratch(&mut self, id: ConnId) -> (usize, Vec<(usize, Owed)>) {
+        self.scratch.clear();
+        let mut sent = Vec::new();
+        let Some(out) = self.conns.get_mut(id).and_then(|conn| conn.out.as_mut()) else { return (0, sent) };
+        for part in [out.partial(), out.control()] {
+            let room = WRITE_BYTES_MAX - self.scratch.len();
+            self.scratch.extend_from_slice(&part[..part.len().min(room)]);
+        }
+        let front_bytes = self.scratch.len();
+        if front_bytes < out.partial().len() + out.control().len() {
+            return (front_bytes, sent);
+        }
+        while self.scratch.len() < UPDATE_BYTES_PER_WRITE {
+            let Some(owed) = self.next_owed(id) else { break };
+            self.encode_owed(id, &owed);
+            sent.push((self.scratch.len(), owed));
+        }
+        if let Some(conn) = self.conns.get(id)
+            && let Some(out) = &conn.out
+            && out.owed_bytes() == 0
+            && !conn.flags.behind
+        {
+            self.scratch.extend_from_slice(out.farewell());
+        }
+        (front_bytes, sent)
+    }
+
+    /// The next update that a connection is to be written: what waits in its queue, then what it reads by cursor.
+    fn next_owed(&mut self, id: ConnId) -> Option<Owed> {
+        let conn = self.conns.get_mut(id)?;
+        if let Some(owed) = conn.out.as_mut().and_then(|out| out.pop_owed()) {
+            return Some(owed);
+        }
+        if !conn.flags.behind {
+            return None;
+        }
+        let places = match &conn.interest {
+            Interest::Stream(_) => 1,
+            Interest::Feeds(feeds) => feeds.feeds.len(),
+            Interest::None | Interest::Asked(_) | Interest::Poll(_) => 0,
+        };
+        let mut caught_up = true;
+        for sub in 0..u16::try_from(places).unwrap_or(u16::MAX) {
+            match self.read_on(id, sub) {
+                ReadOn::Update(owed) => return Some(owed),
+                ReadOn::Waits => caught_up = false,
+                ReadOn::CaughtUp => {}
+            }
+        }
+        if caught_up && let Some(conn) = self.conns.get_mut(id) {
+            conn.flags.behind = false;
+        }
+        None
+    }
+
+    /// Reads the next update of a feed that is behind.
+    fn read_on(&mut self, id: ConnId, sub: u16) -> ReadOn {
+        let prefetch_count = self.env.limits.prefetch_count;
+        let Some(conn) = self.conns.get_mut(id) else { return ReadOn::CaughtUp };
+        let transport = conn.transport;
+        let Some(Feed { place, pace }) = super::interest::feed_mut(&mut conn.interest, sub) else {
+            return ReadOn::CaughtUp;
+        };
+        let Pace::Behind { cursor, slow } = *pace else { return ReadOn::CaughtUp };
+        let Place::Here { key, .. } = *place else { return ReadOn::Waits };
+        let mut subscription = match &mut conn.session {
+            Session::Stomp(session) => session.subscription_mut(sub),
+            Session::Http(_)
+            | Session::Sse
+            | Session::WebSocket(_)
+            | Session::Echo(_)
+            | Session::Closing { .. } => None,
+        };
+        let window = |held: &crate::session::stomp::Subscription| {
+            held.acknowledges() && held.unacknowledged() >= prefetch_count
+        };
+        if subscription.as_deref().is_some_and(window) {
+            return ReadOn::Waits;
+        }
+        let mut moved = cursor;
+        let Some(owed) = self.hub.group(key).next_owed(&mut moved) else {
+            *pace = Pace::Live;
+            return ReadOn::CaughtUp;
+        };
+        let (update, gap) = (owed.update.clone(), owed.gap);
+        if slow {
+            self.report.conflated[transport as usize] += skipped(cursor, moved);
+        }
+        if let Some(subscription) = subscription.as_mut() {
+            subscription.note_sent(update.seq);
+        }
+        *pace = Pace::Behind { cursor: moved, slow };
+        ReadOn::Update(Owed { update, sub, gap, bytes: 0 })
+    }
+
+    /// Encodes one update into the scratch buffer, the way the connection has it written.
+    fn encode_owed(&mut self, id: ConnId, owed: &Owed) {
+        let Some(conn) = self.conns.get(id) else { return };
+        let Some(form) = conn.session.form(owed.sub) else { return };
+        self.json.clear();
+        json::encode_update(&mut self.json, &owed.update, owed.gap);
+        let cx = self.env.context(self.id, id);
+        form.encode(&mut self.scratch, &owed.update, &self.json, &cx);
+    }
+
+    /// Takes what was written out of a connection's queue, and puts back what was not.
+    fn handle_queue_wrote(&mut self, id: ConnId, front_bytes: usize, sent: Vec<(usize, Owed)>, bytes: usize) {
+        let whole = bytes == self.scratch.len();
+        let micros = self.written_micros;
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let transport = conn.transport as usize;
+        let Some(out) = conn.out.as_mut() else { return };
+        out.wrote_front(bytes.min(front_bytes));
+        let mut start = front_bytes;
+        let mut unsent = Vec::new();
+        for (end, owed) in sent {
+            if start < bytes {
+                self.report.delivered[transport] += 1;
+                let stale = micros.saturating_sub(owed.update.numbered_micros);
+                self.report.staleness[transport].observe(stale, 1);
+                self.report.payload_bytes[transport].sent += json::update_len(&owed.update) as u64;
+                if end > bytes {
+                    out.set_partial(&self.scratch[bytes..end]);
+                }
+            } else {
+                unsent.push(Owed { bytes: (end - start) as u32, ..owed });
+            }
+            start = end;
+        }
+        for owed in unsent.into_iter().rev() {
+            out.put_back(owed);
+        }
+        if bytes > start {
+            out.wrote_farewell(bytes - start);
+        }
+        if whole {
+            self.mark_dirty(id);
+        } else {
+            out.blocked = true;
+            self.bound_queue(id);
+        }
+    }
+
+    /// A connection has nothing more that could be written now.
+    fn finish_flush(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(out) = conn.out.take() else { return };
+        let closes = out.closes;
+        debug_assert!(out.is_empty(), "something was left");
+        self.release(out);
+        if closes {
+            self.begin_close(id);
+        } else {
+            self.resume_later(id);
+        }
+    }
+
+    /// Closes a connection in stages (RFC 9112, section 9.6): our side first; then what the peer still sends is dropped,
+    /// for a while, so that no reset overtakes our last word.
+    fn begin_close(&mut self, id: ConnId) {
+        self.part(id);
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.flags.ended {
+            return self.kill(id);
+        }
+        conn.session = Session::Closing { dropped: 0 };
+        conn.flags.surplus = false;
+        self.commands.push_back(Command::ShutdownWrite(id));
+        self.set_deadline(id, crate::limits::LINGER_TIME_MAX);
+        self.resume_later(id);
+    }
+
+    /// A STOMP window may have opened, or a mirror has come: whoever is behind reads on.
+    pub(super) fn mark_behind_dirty(&mut self, id: ConnId) {
+        if self.conns.get(id).is_some_and(|conn| conn.flags.behind) {
+            self.mark_dirty(id);
+        }
+    }
+}
+
+enum ReadOn {
+    Update(Owed),
+    /// Nothing now: its mirror is coming, or its window is full.
+    Waits,
+    CaughtUp,
+}
+
+/// How many updates lie between two places that a cursor moved over.
+fn skipped(from: Cursor, to: Cursor) -> u64 {
+    to.after.number().saturating_sub(from.after.number() + 1)
+}

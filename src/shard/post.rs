@@ -1,0 +1,158 @@
+//! Letters from other shards: what each means here.
+
+use std::sync::Arc;
+
+use crate::ids::{ConnId, GroupId};
+use crate::location::Update;
+use crate::hub::group::GroupCopy;
+use crate::shard::Shard;
+use crate::shard::conns::{Interest, Place};
+use crate::shard::interest::{Coming, feed_mut};
+use crate::shard::mail::{Mail, Outcome, Refused, Ticket};
+
+impl Shard {
+    /// A letter has come.
+    pub fn handle_mail(&mut self, mail: Mail) {
+        self.report.mail.received += 1;
+        if self.congested && matches!(mail, Mail::Publish { .. }) {
+            self.deferred.push_back(mail);
+            return;
+        }
+        self.take_letter(mail);
+    }
+
+    /// Whether letters of ours wait because a mailbox is full. Meanwhile nothing is numbered here, for each update
+    /// would be one more letter; everything else goes on, so that no two shards wait for each other.
+    pub fn handle_congestion(&mut self, congested: bool) {
+        self.congested = congested;
+        while !self.congested
+            && let Some(mail) = self.deferred.pop_front()
+        {
+            self.take_letter(mail);
+        }
+    }
+
+    fn take_letter(&mut self, mail: Mail) {
+        match mail {
+            Mail::Publish { group, publish, ticket } => {
+                let outcome = self.number(group, &publish);
+                self.answer_ticket(Mail::Published { ticket, outcome });
+            }
+            Mail::Published { ticket, outcome } => self.on_published(ticket, outcome),
+            Mail::Ask { group, question, ticket } => {
+                let answer = self.answer_question(group, question);
+                self.answer_ticket(Mail::Answer { ticket, answer });
+            }
+            Mail::Answer { ticket, answer } => {
+                if let Some(asked) = self.take_asked(ticket.conn) {
+                    self.answer_asked(ticket.conn, asked, answer);
+                }
+            }
+            Mail::Subscribe { group, from } => {
+                let copy = self.hub.make(group, &self.env.now).ok().map(|key| {
+                    self.hub.waiters_mut(key, &self.env.now).shards_mut().insert(from);
+                    Box::new(self.hub.group(key).copy())
+                });
+                self.commands.push_back(super::Command::Mail(from, Mail::Subscribed { group, copy }));
+            }
+            Mail::Subscribed { group, copy } => self.on_subscribed(group, copy),
+            Mail::Unsubscribe { group, from } => {
+                if let Some(key) = self.hub.find(group) {
+                    self.hub.waiters_mut(key, &self.env.now).shards_mut().remove(from);
+                }
+            }
+            Mail::Deliver { group, updates } => self.on_deliver(group, &updates),
+            Mail::Presence { group, member, presence } => self.note_presence(group, &member, presence),
+            Mail::Giant { group, giant } => {
+                if giant {
+                    self.giants.insert(group);
+                } else {
+                    self.giants.remove(&group);
+                }
+            }
+        }
+    }
+
+    /// Sends an answer to whoever holds its ticket.
+    fn answer_ticket(&mut self, mail: Mail) {
+        let (Mail::Published { ticket, .. } | Mail::Answer { ticket, .. }) = &mail else { return };
+        self.commands.push_back(super::Command::Mail(ticket.shard, mail));
+    }
+
+    fn take_asked(&mut self, id: ConnId) -> Option<super::conns::Asked> {
+        let conn = self.conns.get_mut(id)?;
+        if !matches!(conn.interest, Interest::Asked(_)) {
+            return None;
+        }
+        match std::mem::take(&mut conn.interest) {
+            Interest::Asked(asked) => Some(asked),
+            Interest::None | Interest::Poll(_) | Interest::Stream(_) | Interest::Feeds(_) => None,
+        }
+    }
+
+    fn on_published(&mut self, ticket: Ticket, outcome: Outcome) {
+        let id = ticket.conn;
+        if let Some(asked) = self.take_asked(id) {
+            return self.answer_published(id, asked, outcome);
+        }
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.under_way = conn.under_way.saturating_sub(1);
+        self.answer_said(id, outcome, ticket.receipt.as_deref());
+        self.leave_if_done(id);
+        self.resume_later(id);
+    }
+
+    /// The mirror that subscribers here wait for has come, or cannot be had.
+    fn on_subscribed(&mut self, group: GroupId, copy: Option<Box<GroupCopy>>) {
+        let waiting = self.coming.remove(&group).unwrap_or_default();
+        let Some(copy) = copy else {
+            let refused = Refused::GroupsMax(self.env.limits.groups_max);
+            for coming in waiting {
+                self.refuse_coming(&coming, refused);
+            }
+            return;
+        };
+        let key = self.hub.make_mirror(*copy);
+        for Coming { conn: id, sub, since, receipt } in waiting {
+            let Some(conn) = self.conns.get_mut(id) else { continue };
+            match &mut conn.interest {
+                Interest::Poll(poll) if poll.place == Place::Coming => self.park(id, key, since),
+                Interest::Feeds(feeds) => {
+                    let feed = feeds.feeds.get(usize::from(sub)).copied().flatten();
+                    if feed.is_some_and(|(feed, its)| feed.place == Place::Coming && its == group) {
+                        self.settle_in(id, sub, key, since);
+                        self.give_receipt(id, receipt.as_deref());
+                    }
+                }
+                Interest::Stream(_) => {
+                    let feed = feed_mut(&mut conn.interest, sub);
+                    if feed.is_some_and(|feed| feed.place == Place::Coming) {
+                        self.settle_in(id, sub, key, since);
+                        self.resume_later(id);
+                    }
+                }
+                Interest::None | Interest::Asked(_) | Interest::Poll(_) => {}
+            }
+        }
+        if self.hub.group(key).waiters().is_empty() {
+            self.linger(key);
+        }
+    }
+
+    fn refuse_coming(&mut self, coming: &Coming, refused: Refused) {
+        let Some(conn) = self.conns.get(coming.conn) else { return };
+        match &conn.interest {
+            Interest::Poll(_) => self.refuse_poll(coming.conn, refused),
+            Interest::Feeds(_) => self.fail_stomp(coming.conn, refused, coming.receipt.as_deref()),
+            Interest::Stream(_) => self.refuse_stream(coming.conn, refused),
+            Interest::None | Interest::Asked(_) => {}
+        }
+    }
+
+    fn on_deliver(&mut self, group: GroupId, updates: &[Arc<Update>]) {
+        let Some(key) = self.hub.find(group) else { return };
+        for update in updates {
+            self.hub.apply(key, update.clone());
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What happens on its own: deadlines of single connections, rounds of keep-alives over all of them, the drain.
+
+use std::time::Duration;
+
+use crate::clock::Tick;
+use crate::hub::GroupKey;
+use crate::ids::ConnId;
+use crate::limits::{PING_EVERY, SSE_COMMENT_EVERY};
+use crate::report::Reason;
+use crate::session::http::{self, Awaits};
+use crate::session::{Session, sse, stomp, websocket};
+use crate::shard::Shard;
+use crate::shard::conns::Interest;
+use crate::wire::http::response::Status;
+
+/// What an alarm of the wheel is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Alarm {
+    /// A connection's deadline, or one that was moved since.
+    Conn(ConnId),
+    /// The next batch of slots is pinged.
+    Ping,
+    /// The next batch of slots gets its comment.
+    Comment,
+    /// A mirror has lingered.
+    Mirror(GroupKey),
+}
+
+/// How many batches a round of keep-alives is spread over, so that no turn does them all.
+const BATCHES: u32 = 25;
+
+/// The part of the drain window over which clients are told.
+const DRAIN_SPREAD: f64 = 0.8;
+
+impl Shard {
+    /// Time has passed.
+    pub fn handle_timeout(&mut self) {
+        let now = self.env.now;
+        if !self.congested {
+            self.hub.handle_timeout(&now);
+        }
+        while let Some(alarm) = self.alarms.poll_expired(now.tick) {
+            match alarm {
+                Alarm::Conn(id) => self.handle_alarm(id),
+                Alarm::Ping => self.ping_batch(),
+                Alarm::Comment => self.comment_batch(),
+                Alarm::Mirror(key) => self.drop_idle_mirror(key),
+            }
+        }
+    }
+
+    /// Something must happen to a connection after `wait`, unless another deadline takes this one's place.
+    ///
+    /// An alarm that is set already and rings earlier is left to ring and then set again, so that a keep-alive
+    /// connection, whose deadline moves with every request, costs the wheel nothing.
+    pub(super) fn set_deadline(&mut self, id: ConnId, wait: Duration) {
+        let deadline = self.env.now.tick.after(wait);
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.deadline = Some(deadline);
+        match conn.alarm.and_then(|key| Some((key, self.alarms.deadline(key)?))) {
+            Some((_, rings)) if rings <= deadline => return,
+            Some((key, _)) => drop(self.alarms.cancel(key)),
+            None => {}
+        }
+        conn.alarm = Some(self.alarms.insert(deadline, Alarm::Conn(id)));
+    }
+
+    fn handle_alarm(&mut self, id: ConnId) {
+        let now = self.env.now.tick;
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.alarm = None;
+        match conn.deadline {
+            None => {}
+            Some(deadline) if deadline > now => {
+                conn.alarm = Some(self.alarms.insert(deadline, Alarm::Conn(id)));
+            }
+            Some(_) => {
+                conn.deadline = None;
+                self.handle_deadline(id);
+            }
+        }
+    }
+
+    fn handle_deadline(&mut self, id: ConnId) {
+        if self.env.draining && self.conns.get(id).is_some_and(|conn| !conn.flags.told) {
+            return self.tell_drain(id);
+        }
+        let Some(conn) = self.conns.get(id) else { return };
+        match (&conn.session, &conn.interest) {
+            (Session::Http(_), Interest::Poll(_)) => self.end_poll(id),
+            (Session::Http(http), Interest::None) => match http.awaits() {
+                Awaits::Request => self.kill(id),
+                Awaits::Head => self.time_out(id, Reason::HeadTimeout, "the head took longer than --head-timeout"),
+                Awaits::Body => self.time_out(id, Reason::BodyTimeout, "the body took longer than --body-timeout"),
+            },
+            (Session::Stomp(session), _) if !session.is_connected() => {
+                let detail = "no CONNECT came within --connect-timeout";
+                session.encode_error(&mut self.reply, "connect timeout", detail, None);
+                self.push_reply(id);
+                self.refuse(Reason::ConnectTimeout);
+                self.close_with_last_word(id);
+            }
+            (Session::Stomp(_), _) => self.beat(id),
+            (Session::Closing { .. }, _) => self.kill(id),
+            (Session::Http(_) | Session::Sse | Session::WebSocket(_) | Session::Echo(_), _) => {}
+        }
+    }
+
+    fn time_out(&mut self, id: ConnId, reason: Reason, detail: &str) {
+        self.refuse(reason);
+        self.say(id, |out, cx| http::encode_last_problem(out, cx, Status::RequestTimeout, detail));
+        self.close_when_written(id);
+    }
+
+    /// A STOMP heart-beat is due, one way or the other.
+    fn beat(&mut self, id: ConnId) {
+        let now = self.env.now.tick;
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Session::Stomp(session) = &conn.session else { return };
+        let heart_beat = session.heart_beat();
+        if heart_beat.silence_max().is_some_and(|max| now.since(conn.heard) >= max) {
+            self.refuse(Reason::PeerTimeout);
+            return self.kill(id);
+        }
+        if let Interest::Feeds(feeds) = &mut conn.interest
+            && feeds.next_beat.is_some_and(|next| next <= now)
+        {
+            feeds.next_beat = heart_beat.send_every().map(|every| now.after(every));
+            if conn.out.as_ref().is_none_or(|out| out.control().is_empty()) {
+                self.say(id, |out, _| stomp::encode_heart_beat(out));
+            }
+        }
+        self.plan_heart_beat(id);
+    }
+
+    /// Sets a STOMP connection's deadline for the next heart-beat that is to go, or to have come.
+    pub(super) fn plan_heart_beat(&mut self, id: ConnId) {
+        let now = self.env.now.tick;
+        let Some(conn) = self.conns.get(id) else { return };
+        let (Session::Stomp(session), Interest::Feeds(feeds)) = (&conn.session, &conn.interest) else { return };
+        let silent_by = session.heart_beat().silence_max().map(|max| conn.heard.after(max));
+        let next = match (feeds.next_beat, silent_by) {
+            (Some(beat), Some(silent)) => Some(beat.min(silent)),
+            (beat, silent) => beat.or(silent),
+        };
+        if let Some(next) = next {
+            self.set_deadline(id, next.since(now));
+        }
+    }
+
+    /// Sets the alarms of the next batches.
+    pub(super) fn set_round_alarms(&mut self) {
+        let now = self.env.now.tick;
+        self.alarms.insert(now.after(self.ping_every() / BATCHES), Alarm::Ping);
+        self.alarms.insert(now.after(SSE_COMMENT_EVERY / BATCHES), Alarm::Comment);
+    }
+
+    /// Pings come often enough that a live peer is never silent for `--peer-timeout`.
+    fn ping_every(&self) -> Duration {
+        PING_EVERY.min(self.env.limits.peer_timeout * 5 / 18)
+    }
+
+    /// Pings one batch of WebSockets, and closes those that have been silent for too long.
+    fn ping_batch(&mut self) {
+        let now = self.env.now.tick;
+        self.alarms.insert(now.after(self.ping_every() / BATCHES), Alarm::Ping);
+        let peer_timeout = self.env.limits.peer_timeout;
+        for slot in self.next_batch(0) {
+            let Some((id, conn)) = self.conns.at_mut(slot) else { continue };
+            if !matches!(conn.session, Session::WebSocket(_) | Session::Echo(_) | Session::Stomp(_)) {
+                continue;
+            }
+            if now.since(conn.heard) >= peer_timeout {
+                self.refuse(Reason::PeerTimeout);
+                self.kill(id);
+            } else if conn.out.as_ref().is_none_or(|out| out.control().is_empty() && !out.closes) {
+                // A ping that still waits says the same as a second one.
+                self.say(id, |out, _| websocket::encode_ping(out));
+            }
+        }
+    }
+
+    /// Sends a comment to one batch of event streams.
+    fn comment_batch(&mut self) {
+        self.alarms.insert(self.env.now.tick.after(SSE_COMMENT_EVERY / BATCHES), Alarm::Comment);
+        for slot in self.next_batch(1) {
+            let Some((id, conn)) = self.conns.at_mut(slot) else { continue };
+            let quiet = conn.out.as_ref().is_none_or(|out| out.control().is_empty() && !out.closes);
+            if matches!(conn.session, Session::Sse) && quiet {
+                self.say(id, |out, _| sse::encode_comment(out));
+            }
+        }
+    }
+
+    fn next_batch(&mut self, round: usize) -> impl Iterator<Item = u32> + use<> {
+        let batch = self.rounds[round];
+        self.rounds[round] = (batch + 1) % BATCHES;
+        (batch..self.conns.slots_end()).step_by(BATCHES as usize)
+    }
+
+    /// The server is going down: everyone is told in random order over the first part of the window.
+    pub fn handle_drain(&mut self, window: Duration) {
+        self.env.draining = true;
+        self.drain_ends = self.env.now.tick.after(window);
+        let ids: Vec<ConnId> = self.conns.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            let Some(conn) = self.conns.get_mut(id) else { continue };
+            if matches!(conn.session, Session::Closing { .. }) {
+                continue;
+            }
+            let wait = self.random.jitter(Duration::ZERO, window.mul_f64(DRAIN_SPREAD));
+            self.set_deadline(id, wait);
+        }
+    }
+
+    /// How much of the drain window is left.
+    pub(super) fn drain_left(&self) -> Duration {
+        if self.env.draining { self.drain_ends.since(self.env.now.tick) } else { Duration::ZERO }
+    }
+
+    /// Tells one connection that the server is going down, after what it is owed.
+    fn tell_drain(&mut self, id: ConnId) {
+        let mut goodbye = Vec::new();
+        let retry = self.random.jitter(sse::RETRY.max(self.drain_left()), sse::RETRY * 2);
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.flags.told = true;
+        match (&conn.session, &conn.interest) {
+            (Session::Http(_), Interest::Poll(_)) => return self.end_poll(id),
+            // Whatever it is in the middle of is answered with `Connection: close`.
+            (Session::Http(http), _) if http.awaits() != Awaits::Request => return,
+            (Session::Http(_), Interest::Asked(_)) => return,
+            (Session::Http(_) | Session::Closing { .. }, _) => {}
+            (Session::Sse, _) => sse::encode_retry(&mut goodbye, retry),
+            (Session::WebSocket(_) | Session::Echo(_), _) => websocket::encode_restart(&mut goodbye),
+            (Session::Stomp(session), _) => session.encode_restart(&mut goodbye),
+        }
+        self.close_when_written(id);
+        if let Some(out) = self.conns.get_mut(id).and_then(|conn| conn.out.as_mut()) {
+            out.set_farewell(&goodbye);
+        }
+    }
+}
+
