@@ -22,9 +22,10 @@ _groups = itertools.count(random.randrange(10**6, 10**12))
 
 
 def check(claim):
-    """Adds the decorated function, plain or async, as the check of `claim`."""
+    """Adds the decorated function, plain or async, as the check of `claim`, if its file is the program."""
     def add(function):
-        _checks.append((claim, function))
+        if function.__module__ == "__main__":
+            _checks.append((claim, function))
         return function
     return add
 
