@@ -8,6 +8,7 @@ from websockets.asyncio.client import connect
 
 from checks import assert_rising, check, fresh_group, main, publish_body, read_update, soon
 from curl_client import curl
+from httpx_client import next_location
 from stomp_frames import Open
 
 
@@ -36,7 +37,7 @@ class Listeners:
         self.cursor = poll.headers["location-seq"]
         return {
             "long_poll": poll.text,
-            "sse": (await soon(anext(self.events))).data,
+            "sse": (await next_location(self.events)).data,
             "websocket": await soon(self.socket.recv()),
             "stomp": (await self.stomp.expect("MESSAGE")).body,
             "short_poll": (await self.http.get(f"/cur/{self.group}")).text,
