@@ -1,6 +1,7 @@
 """Reads the report of an Autobahn|Testsuite run and says in a few lines how it went.
 
-Fails unless every case of the sections asked for was run, behaved and closed well.
+Lists every case that did not behave and close as the suite likes best, and fails unless every case of the sections
+asked for was run and did at least what RFC 6455 asks (which is what the suite means by NON-STRICT).
 """
 
 import json
@@ -10,7 +11,8 @@ from collections import Counter
 
 # Cases in sections 1 to 7, 9 and 10 of the suite's version that scripts/autobahn pins.
 CASES = 301
-GOOD = {"OK", "INFORMATIONAL"}
+BEST = {"OK", "INFORMATIONAL"}
+GOOD = BEST | {"NON-STRICT"}
 
 
 def natural(case):
@@ -38,14 +40,15 @@ def main():
     agents = json.loads((folder / "index.json").read_text())
     (results,) = agents.values()
     print("\n".join(table(results)))
-    bad = [case for case in sorted(results, key=natural)
-           if not {results[case]["behavior"], results[case]["behaviorClose"]} <= GOOD]
-    for case in bad:
+    seen = {case: {results[case]["behavior"], results[case]["behaviorClose"]} for case in sorted(results, key=natural)}
+    told = [case for case in seen if not seen[case] <= BEST]
+    bad = [case for case in seen if not seen[case] <= GOOD]
+    for case in told:
         result = results[case]
         detail = json.loads((folder / result["reportfile"]).read_text())
-        print(f"case {case}: {result['behavior']}, close {result['behaviorClose']}: {detail['description'][:120]}")
+        print(f"case {case}: {result['behavior']}, close {result['behaviorClose']}: {detail['description'][:120]!r}")
         print(f"    {detail['result']}; {detail['resultClose']}")
-    print(f"{len(results)} cases, {len(bad)} bad; the whole report: {folder}/index.html")
+    print(f"{len(results)} cases, {len(bad)} bad, {len(told) - len(bad)} non-strict; the whole report: {folder}/index.html")
     if len(results) != CASES:
         print(f"autobahn: {len(results)} cases ran where {CASES} should")
     sys.exit(bool(bad) or len(results) != CASES)

@@ -148,9 +148,10 @@ def receipts(server, version):
 @check("messages of an ack:client subscription are acknowledged, and past the prefetch count the newest is kept")
 @for_versions
 def acks(server, version):
+    # scripts/interop starts the server with --prefetch-count 2.
     group = fresh_group()
     with Client(server, version) as client, Client(server) as publisher:
-        client.subscribe(group, "s", ack="client", **{"prefetch-count": "2"})
+        client.subscribe(group, "s", ack="client")
         for number in range(1, 6):
             publisher.share(group, number, 0, receipt=f"r{number}")
             publisher.await_receipt(f"r{number}")
@@ -203,7 +204,7 @@ def two_groups(server, version):
         assert client.message().headers["subscription"] == "first"
 
 
-@check("heart-beats at half a second each way keep a silent connection")
+@check("heart-beats, asked for at half a second each way, keep a silent connection")
 def heart_beats(server):
     for version in ("1.1", "1.2"):
         group = fresh_group()
