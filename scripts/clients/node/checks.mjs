@@ -1,0 +1,88 @@
+// Runs a client's checks one after another and prints a line for each, as checks.py does for Python.
+
+import assert from "node:assert/strict";
+
+const CHECK_MS_MAX = 30_000;
+const WAIT_MS_MAX = 10_000;
+
+const checks = [];
+let nextGroup = 1_000_000 + Math.floor(Math.random() * 1e12);
+
+/** Adds a check: an async function that gets the server's address (host:port) and fails by throwing. */
+export function check(claim, run) {
+  checks.push({ claim, run });
+}
+
+/** A group that nobody else talks about. */
+export function freshGroup() {
+  return nextGroup++;
+}
+
+/** The promised value; an error where it does not come. */
+export function soon(promise, what = "what was waited for", ms = WAIT_MS_MAX) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} did not come within ${ms} ms`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** Keeps what came until somebody asks for it. */
+export class Inbox {
+  #items = [];
+  #waiting = [];
+
+  put(item) {
+    const waiter = this.#waiting.shift();
+    if (waiter) waiter(item);
+    else this.#items.push(item);
+  }
+
+  next(what) {
+    if (this.#items.length) return Promise.resolve(this.#items.shift());
+    return soon(new Promise((resolve) => this.#waiting.push(resolve)), what);
+  }
+}
+
+/** The update in `text`, held to its exact form: keys and their order, no blanks, and the values given. */
+export function readUpdate(text, expected = {}) {
+  const update = JSON.parse(text);
+  const keys = ["seq", ...("member" in expected ? ["member"] : []), "x", "y", "at"];
+  assert.deepEqual(Object.keys(update), keys, text);
+  assert.equal(text, JSON.stringify(update), "not in shortest form");
+  assert.ok(Number.isSafeInteger(update.seq) && update.seq > 0, text);
+  for (const [key, value] of Object.entries(expected)) assert.equal(update[key], value, `${key} in ${text}`);
+  return update;
+}
+
+/** Seqs strictly increase. */
+export function assertRising(updates) {
+  const seqs = updates.map((update) => update.seq);
+  assert.ok(seqs.every((seq, place) => place === 0 || seqs[place - 1] < seq), `seqs do not rise: ${seqs}`);
+}
+
+/** Publishes over HTTP and returns the update that the server answered. */
+export async function share(server, group, location) {
+  const answer = await fetch(`http://${server}/location/share/${group}`, {
+    method: "POST",
+    body: JSON.stringify(location),
+  });
+  assert.equal(answer.status, 200);
+  return readUpdate(await answer.text(), location);
+}
+
+/** Runs every check against the server named by the first argument; exits 1 if one failed. */
+export async function main(client) {
+  let failed = 0;
+  for (const { claim, run } of checks) {
+    try {
+      await soon(run(process.argv[2]), "the check's end", CHECK_MS_MAX);
+      console.log(`ok    ${client}: ${claim}`);
+    } catch (error) {
+      failed += 1;
+      const where = /([\w-]+\.mjs:\d+)/.exec((error.stack ?? "").replaceAll("checks.mjs", ""))?.[1] ?? "?";
+      console.log(`FAIL  ${client}: ${claim}: ${String(error.message).replaceAll("\n", " ").slice(0, 400)} (${where})`);
+    }
+  }
+  process.exit(failed > 0 ? 1 : 0);
+}
