@@ -16,6 +16,7 @@ pub(crate) mod websocket;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -35,7 +36,8 @@ pub(crate) struct Server {
     address: SocketAddr,
     /// Held open, so that what the server prints later has somewhere to go.
     stdout: BufReader<ChildStdout>,
-    stderr: Receiver<String>,
+    /// In a mutex so that the threads of a test can share a server.
+    stderr: Mutex<Receiver<String>>,
     agent: ureq::Agent,
     finished: bool,
 }
@@ -76,7 +78,7 @@ impl Server {
             );
         };
         let address = address.trim_end_matches('/').parse().expect("an address behind `listening on`");
-        Self { child, address, stdout, stderr, agent: agent(), finished: false }
+        Self { child, address, stdout, stderr: Mutex::new(stderr), agent: agent(), finished: false }
     }
 
     /// Where it listens.
@@ -204,7 +206,7 @@ impl Server {
 
     /// Stderr ends when the process does: that is what has a deadline, `Child::wait` has none.
     fn finish(&mut self) -> Option<Exit> {
-        let stderr = self.stderr.recv_timeout(PATIENCE).ok()?;
+        let stderr = self.stderr.get_mut().ok()?.recv_timeout(PATIENCE).ok()?;
         self.finished = true;
         let status = self.child.wait().ok()?;
         let mut stdout = String::new();
