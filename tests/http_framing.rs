@@ -11,15 +11,13 @@ use harness::http::{Wire, get, post};
 fn check_refused(request: &str, statuses: &[u16]) {
     let server = Server::start(&["--workers", "1"]);
     let mut wire = Wire::connect(&server);
-    wire.send(request);
-    wire.send(post("/location/share/3", r#"{"member":"smuggled","x":1,"y":2}"#));
+    wire.send(request.to_owned() + &post("/location/share/3", r#"{"member":"smuggled","x":1,"y":2}"#));
     let answer = wire.answer();
     assert!(statuses.contains(&answer.status), "{request:?}: {answer:?}");
     answer.expect_problem(answer.status);
     assert!(answer.lists("Connection", "close"), "{request:?}: {answer:?}");
     wire.expect_end();
     assert_eq!(server.scrape().sum("geoloop_publishes_total", &[]), 0.0, "{request:?}");
-    server.stop();
 }
 
 /// Sends raw bytes and checks that they are one request, answered with this status, and that the next is read.
@@ -234,8 +232,8 @@ fn end_of_input_still_gets_what_is_owed() {
 fn connection_close_is_heeded() {
     let server = Server::start(&[]);
     let mut wire = Wire::connect(&server);
-    wire.send("GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    wire.send(post("/location/share/3", ""));
+    let last = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    wire.send(last.to_owned() + &post("/location/share/3", ""));
     let answer = wire.answer().expect_status(200);
     assert!(answer.lists("Connection", "close"), "{answer:?}");
     wire.expect_end();

@@ -410,10 +410,15 @@ fn head_of_a_poll_says_what_get_would() {
 }
 
 #[test]
-fn health_page_and_readiness_are_answered() {
+fn health_and_readiness_are_200() {
     let server = Server::start(&[]);
     server.get("/healthz").expect_status(200);
     server.get("/readyz").expect_status(200);
+}
+
+#[test]
+fn root_is_a_page() {
+    let server = Server::start(&[]);
     let page = server.get("/").expect_status(200);
     assert!(page.needed_header("Content-Type").starts_with("text/html"), "{:?}", page.headers);
 }

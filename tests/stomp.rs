@@ -24,7 +24,6 @@ fn check_version(offered: Option<&str>, want: &str) {
     for name in ["server", "session", "heart-beat"] {
         connected.needed_header(name);
     }
-    server.stop();
 }
 
 #[test]
@@ -553,8 +552,7 @@ fn check_error(text: &str) {
     stomp.send_text(text);
     let message = stomp.expect_error();
     assert!(!message.is_empty(), "{text:?}");
-    server.wait_until_parked("stomp", 0);
-    server.stop();
+    server.wait_until_connected("stomp", 0);
 }
 
 #[test]

@@ -253,7 +253,7 @@ fn member_leaves_when_its_last_connection_closes() {
     one.update();
     one.close(1000);
     one.expect_close(1000);
-    server.wait_until_parked("websocket", 2);
+    server.wait_until_connected("websocket", 2);
     let still = server.publish(3, "bob", 1, 2);
     assert_eq!(watcher.update(), still, "one of two connections is no leave");
     drop(other);
@@ -270,8 +270,7 @@ fn check_closed(bytes: &[u8], code: u16) {
     let mut socket = Socket::open(&server, "/ws/3");
     socket.send_raw(bytes);
     socket.expect_close(code);
-    server.wait_until_parked("websocket", 0);
-    server.stop();
+    server.wait_until_connected("websocket", 0);
 }
 
 #[test]
@@ -413,9 +412,9 @@ fn silent_peer_is_closed() {
 fn vanished_peer_frees_its_place_at_once() {
     let server = Server::start(&[]);
     let socket = Socket::open(&server, "/ws/3");
-    server.wait_until_parked("websocket", 1);
+    server.wait_until_connected("websocket", 1);
     drop(socket);
-    server.wait_until_parked("websocket", 0);
+    server.wait_until_connected("websocket", 0);
 }
 
 #[test]

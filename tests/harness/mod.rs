@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "each test file is a crate of its own and uses its part of the harness")]
 
+pub(crate) mod audience;
 pub(crate) mod http;
 pub(crate) mod metrics;
 pub(crate) mod sse;
@@ -22,6 +23,7 @@ use std::thread;
 use std::time::Duration;
 
 use geoloop::clock::Clock;
+use socket2::{Domain, Socket, Type};
 
 use self::http::Answer;
 use self::metrics::Scrape;
@@ -103,6 +105,26 @@ impl Server {
         with_deadlines(stream)
     }
 
+    /// A socket to it whose kernel takes next to nothing that the test does not read.
+    #[track_caller]
+    pub(crate) fn connect_to_read_slowly(&self) -> TcpStream {
+        self.connect_with_receive_buffer(4096)
+    }
+
+    /// A socket to it whose kernel takes as much as it may, should the test's thread not get to read for a while.
+    #[track_caller]
+    pub(crate) fn connect_to_keep_up(&self) -> TcpStream {
+        self.connect_with_receive_buffer(4 << 20)
+    }
+
+    #[track_caller]
+    fn connect_with_receive_buffer(&self, bytes: usize) -> TcpStream {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor is free");
+        socket.set_recv_buffer_size(bytes).expect("a TCP socket");
+        socket.connect(&self.address.into()).expect("the server accepts");
+        with_deadlines(socket.into())
+    }
+
     /// One request by ureq.
     #[track_caller]
     pub(crate) fn request(
@@ -161,6 +183,12 @@ impl Server {
     #[track_caller]
     pub(crate) fn wait_until_parked(&self, transport: &str, count: u64) {
         self.wait_for_gauge("geoloop_parked", &[("transport", transport)], count);
+    }
+
+    /// Waits until so many connections have become this transport's and are open.
+    #[track_caller]
+    pub(crate) fn wait_until_connected(&self, transport: &str, count: u64) {
+        self.wait_for_gauge("geoloop_connections", &[("transport", transport)], count);
     }
 
     /// Waits until a gauge, summed over its other labels, shows a number.

@@ -242,16 +242,17 @@ pub(crate) fn upgrade(target: &str) -> String {
 pub(crate) struct Bare(TcpStream);
 
 impl Bare {
-    /// Upgrades.
+    /// Upgrades, in a group that nobody publishes to yet.
     #[track_caller]
     pub(crate) fn open(server: &Server, target: &str) -> Self {
         let mut stream = server.connect();
         stream.write_all(upgrade(target).as_bytes()).expect("the server takes a request");
         let mut head = Vec::new();
-        let mut byte = [0];
+        let mut bytes = [0; 1024];
         while !head.ends_with(b"\r\n\r\n") {
-            stream.read_exact(&mut byte).expect("the server answers");
-            head.push(byte[0]);
+            let length = stream.read(&mut bytes).expect("the server answers");
+            assert!(length > 0, "the server closed after {:?}", String::from_utf8_lossy(&head));
+            head.extend_from_slice(&bytes[..length]);
         }
         assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
         Self(stream)
