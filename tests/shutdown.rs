@@ -23,7 +23,12 @@ fn with_streams(flags: &[&str], count: u64) -> (Server, Vec<EventStream>) {
 #[track_caller]
 fn begin_drain(server: &Server) {
     server.terminate();
-    assert!(wait_until(|| server.get("/readyz").status == 503), "readyz says that it drains");
+    let draining = wait_until(|| {
+        let mut wire = Wire::connect(server);
+        wire.send_get("/readyz");
+        wire.answer().status == 503
+    });
+    assert!(draining, "readyz says that it drains");
 }
 
 #[test]
