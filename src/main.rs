@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use geoloop::config::{Command, Config};
-use geoloop::logger;
+use geoloop::{logger, server};
 
 /// Exit code for bad usage; 1 is for failure, 0 for a server that drained.
 const BAD_USAGE: u8 = 2;
@@ -26,9 +26,7 @@ fn main() -> ExitCode {
 
 fn serve(config: &Config) -> ExitCode {
     logger::start(config.log);
-    // geoloop::server::run(config)
-    let served: Result<(), String> = Ok(());
-    match served {
+    match server::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);

@@ -102,6 +102,15 @@ impl Cursor {
     }
 }
 
+impl Cursor {
+    /// The cursor of a reader that has everything before `seq`, and whether it is yet to hear of a gap before it.
+    #[must_use]
+    pub fn before(seq: Seq, gap: bool) -> Self {
+        let after = Seq::new(seq.number().saturating_sub(1)).unwrap_or(Seq::ZERO);
+        Self { gap, ..Self::at(after) }
+    }
+}
+
 /// An update that a reader is owed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Owed<'a> {

@@ -95,7 +95,9 @@ pub enum UpgradeError {
 impl std::fmt::Display for UpgradeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NotAsked => write!(f, "this address is a WebSocket: GET over HTTP/1.1 with `Upgrade: websocket`"),
+            Self::NotAsked => {
+                write!(f, "this address is a WebSocket: GET over HTTP/1.1 with `Upgrade: websocket`")
+            }
             Self::Version => write!(f, "the only WebSocket version spoken is 13"),
             Self::Key => write!(f, "`Sec-WebSocket-Key` is not base64 of 16 bytes"),
         }
@@ -209,7 +211,9 @@ impl Http {
     ) -> Step {
         match head.framing {
             Framing::None => return Step::new(used, Event::Request(request.with_body(&[], cx))),
-            Framing::Length(length) if length <= rest.len() as u64 && length <= cx.limits.body_bytes_max as u64 => {
+            Framing::Length(length)
+                if length <= rest.len() as u64 && length <= cx.limits.body_bytes_max as u64 =>
+            {
                 let length = usize::try_from(length).expect("it is no longer than what is there");
                 return Step::new(used + length, Event::Request(request.with_body(&rest[..length], cx)));
             }
@@ -244,22 +248,24 @@ impl Request {
             Ok(Endpoint::Echo) if !cx.policy.echo => Err(RouteError::NotFound),
             routed => routed,
         };
-        let origin = head.has_origin.then(|| head.field("Origin")).flatten();
+        // Fields are looked for only where they can matter: the commonest request has none of them.
+        let field = |matters: bool, name: &str| matters.then(|| head.field(name)).flatten();
+        let (origin, host) =
+            (field(head.has_origin, "Origin"), head.has_origin.then(|| head.host()).flatten());
         let reply = Reply {
             head_only: head.method == Method::Head,
             keep_alive: head.keep_alive && !cx.draining,
             version: head.version,
-            origin: cx.policy.origins.judge(origin, head.field_if(head.has_origin, "Host")),
+            origin: cx.policy.origins.judge(origin, host),
         };
-        let is_event_source = matches!(endpoint, Ok(Endpoint::Sse { .. }));
-        let is_one_shot = matches!(endpoint, Ok(Endpoint::SseOneShot));
+        let comes_back = head.has_last_event_id && matches!(endpoint, Ok(Endpoint::Sse { .. }));
         let is_options = matches!(endpoint, Ok(Endpoint::Options { .. }));
         Self {
-            last_event_id: head.field_if(is_event_source, "Last-Event-ID").and_then(route::parse_cursor),
+            last_event_id: field(comes_back, "Last-Event-ID").and_then(route::parse_cursor),
             if_none_match: head.has_if_none_match.then(|| join(head.field_values("If-None-Match"))),
             upgrade: read_upgrade(head, matches!(endpoint, Ok(Endpoint::Stomp))),
-            cross_site: head.field_if(is_one_shot, "Sec-Fetch-Site") == Some(b"cross-site"),
-            preflight: head.field_if(is_options, "Access-Control-Request-Method").is_some(),
+            cross_site: field(head.has_sec_fetch_site, "Sec-Fetch-Site") == Some(b"cross-site"),
+            preflight: field(is_options, "Access-Control-Request-Method").is_some(),
             body: Ok(PublishBody::Nothing),
             body_bytes: 0,
             endpoint,
@@ -288,7 +294,8 @@ fn read_upgrade(head: &RequestHead<'_>, stomp: bool) -> Result<Upgrade, UpgradeE
     if head.field("Sec-WebSocket-Version") != Some(b"13") {
         return Err(UpgradeError::Version);
     }
-    let key = head.field("Sec-WebSocket-Key").filter(|key| handshake::check_key(key)).ok_or(UpgradeError::Key)?;
+    let key =
+        head.field("Sec-WebSocket-Key").filter(|key| handshake::check_key(key)).ok_or(UpgradeError::Key)?;
     let spoken: &[&'static str] = if stomp { &STOMP_SUBPROTOCOLS } else { &[] };
     let subprotocol = handshake::choose_subprotocol(head.field_values("Sec-WebSocket-Protocol"), spoken);
     Ok(Upgrade { key: key.try_into().map_err(|_| UpgradeError::Key)?, subprotocol })
@@ -346,7 +353,6 @@ pub fn finish_problem(head: ResponseHead<'_>, reply: Reply, status: Status, deta
 
 /// Writes an error to a peer of which no request could be read; the connection closes.
 pub fn encode_last_problem(out: &mut Vec<u8>, cx: &Context<'_>, status: Status, detail: &str) {
-    let reply =
-        Reply { head_only: false, keep_alive: false, version: Version::Http11, origin: Verdict::Own };
+    let reply = Reply { head_only: false, keep_alive: false, version: Version::Http11, origin: Verdict::Own };
     encode_problem(out, cx, reply, status, detail);
 }

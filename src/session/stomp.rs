@@ -309,9 +309,17 @@ impl Stomp {
     }
 
     /// Decodes frames until one asks for something; the rest of `bytes` is held.
-    fn decode_frames(&mut self, bytes: &[u8], mut at: usize, cx: &Context<'_>, out: &mut Vec<u8>) -> Option<Event> {
-        let limits =
-            FrameLimits { frame_bytes_max: cx.limits.frame_bytes_max, headers_max: cx.limits.frame_headers_max };
+    fn decode_frames(
+        &mut self,
+        bytes: &[u8],
+        mut at: usize,
+        cx: &Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Option<Event> {
+        let limits = FrameLimits {
+            frame_bytes_max: cx.limits.frame_bytes_max,
+            headers_max: cx.limits.frame_headers_max,
+        };
         let version = self.version();
         while at < bytes.len() {
             let rest = &bytes[at..];
@@ -325,7 +333,9 @@ impl Stomp {
                     at += used;
                     match self.handle_frame(&frame, cx, out) {
                         Ok(event) => event,
-                        Err(error) => Some(self.refuse(out, &error, frame.headers.value("receipt").as_deref())),
+                        Err(error) => {
+                            Some(self.refuse(out, &error, frame.headers.value("receipt").as_deref()))
+                        }
                     }
                 }
                 Err(error) => Some(self.refuse(out, &StompError::Frame(error), None)),
@@ -387,7 +397,8 @@ impl Stomp {
         out: &mut Vec<u8>,
     ) -> Result<Event, StompError> {
         let version = field::negotiate(frame.headers.value("accept-version").as_deref())?;
-        let (sends, wants) = frame.headers.value("heart-beat").map_or(Ok((0, 0)), |value| field::heart_beat(&value))?;
+        let (sends, wants) =
+            frame.headers.value("heart-beat").map_or(Ok((0, 0)), |value| field::heart_beat(&value))?;
         self.member = match frame.headers.value("member") {
             Some(name) => Some(MemberId::new(&name).ok_or(StompError::BadMember)?),
             None => None,
@@ -444,7 +455,11 @@ impl Stomp {
         Ok(Event::Subscribe { sub, group, since, receipt })
     }
 
-    fn handle_unsubscribe(&mut self, frame: &Frame<'_>, receipt: Option<Box<str>>) -> Result<Event, StompError> {
+    fn handle_unsubscribe(
+        &mut self,
+        frame: &Frame<'_>,
+        receipt: Option<Box<str>>,
+    ) -> Result<Event, StompError> {
         let version = self.version();
         let sub = match (frame.headers.value("id"), version) {
             (Some(id), Version::V10 | Version::V11 | Version::V12) => {
@@ -478,7 +493,9 @@ impl Stomp {
         let group = Destination::parse(&field::need(frame, "destination")?)?.to_publish();
         let body = Ok(json::decode_publish(frame.body, cx.now.unix).map_err(StompError::Publish)?);
         match frame.headers.value("transaction") {
-            None => Ok(Some(Event::Publish(Said { group: Some(group), body, receipt, bytes: frame.body.len() }))),
+            None => {
+                Ok(Some(Event::Publish(Said { group: Some(group), body, receipt, bytes: frame.body.len() })))
+            }
             Some(id) => {
                 let said = Said { group: Some(group), body, receipt: None, bytes: frame.body.len() };
                 self.hold_back(&id, Act::Publish(said), frame.body.len())?;
@@ -532,7 +549,11 @@ impl Stomp {
             return Err(StompError::TransactionsMax);
         }
         transactions.bytes += id.len();
-        transactions.open.push(Transaction { id: Box::from(id.as_ref()), bytes: id.len(), steps: Vec::new() });
+        transactions.open.push(Transaction {
+            id: Box::from(id.as_ref()),
+            bytes: id.len(),
+            steps: Vec::new(),
+        });
         self.give_receipt(out, receipt.as_deref());
         Ok(None)
     }
@@ -709,7 +730,9 @@ impl std::fmt::Display for StompError {
             Self::SubscriptionsMax(max) => write!(f, "the connection has its {max} subscriptions already"),
             Self::UnknownTransaction => write!(f, "there is no transaction with this id"),
             Self::TransactionInUse => write!(f, "a transaction with this id is open already"),
-            Self::TransactionsMax => write!(f, "the connection has its {STOMP_TRANSACTIONS_MAX} transactions already"),
+            Self::TransactionsMax => {
+                write!(f, "the connection has its {STOMP_TRANSACTIONS_MAX} transactions already")
+            }
             Self::TransactionBytesMax => {
                 write!(f, "the open transactions would hold more than {STOMP_TRANSACTION_BYTES_MAX} bytes")
             }

@@ -7,7 +7,7 @@ use crate::location::Update;
 use crate::report::{self, Reason};
 use crate::session::http::{self, Reply};
 use crate::session::{Context, Session, sse};
-use crate::shard::conns::{About, Asked, Interest};
+use crate::shard::conns::{About, Asked, Deadline, Interest};
 use crate::shard::mail::{Answer, Outcome, Question, Refused};
 use crate::shard::out_queue::OutQueue;
 use crate::shard::{Command, POOLED_QUEUES_MAX, Shard};
@@ -69,7 +69,7 @@ impl Shard {
     pub(super) fn become_session(&mut self, id: ConnId, session: Session) {
         if let Some(conn) = self.conns.get_mut(id) {
             conn.session = session;
-            conn.deadline = None;
+            conn.deadline = Deadline::NONE;
         }
     }
 
@@ -77,7 +77,7 @@ impl Shard {
     pub(super) fn set_interest(&mut self, id: ConnId, interest: Interest) -> bool {
         let Some(conn) = self.conns.get_mut(id) else { return false };
         conn.interest = interest;
-        conn.deadline = None;
+        conn.deadline = Deadline::NONE;
         true
     }
 
@@ -213,7 +213,9 @@ impl Shard {
         let reply = self.reply_now(asked.reply);
         let kind = match asked.about {
             About::OneShot => report::Asked::SseOneShot,
-            About::Publish | About::Newest { .. } | About::Snapshot { .. } | About::Scrape => report::Asked::Publish,
+            About::Publish | About::Newest { .. } | About::Snapshot { .. } | About::Scrape => {
+                report::Asked::Publish
+            }
         };
         match outcome {
             Outcome::Numbered(update) => {
@@ -337,7 +339,8 @@ impl Shard {
         let wait = self.random.jitter(Duration::from_secs(1), Duration::from_secs(5)).as_secs();
         self.count_answer(kind, Status::ServiceUnavailable);
         self.say(id, |out, cx| {
-            let head = http::begin(out, cx, reply, Status::ServiceUnavailable).field_number("Retry-After", wait);
+            let head =
+                http::begin(out, cx, reply, Status::ServiceUnavailable).field_number("Retry-After", wait);
             http::finish_problem(head, reply, Status::ServiceUnavailable, detail);
         });
         self.after_answer(id, reply);
@@ -358,11 +361,20 @@ impl Shard {
 
     pub(super) fn answer_empty(&mut self, id: ConnId, kind: report::Asked, reply: Reply, status: Status) {
         self.count_answer(kind, status);
-        self.say(id, |out, cx| http::begin(out, cx, reply, status).field("Cache-Control", b"no-store").finish());
+        self.say(id, |out, cx| {
+            http::begin(out, cx, reply, status).field("Cache-Control", b"no-store").finish()
+        });
         self.after_answer(id, reply);
     }
 
-    pub(super) fn answer_text(&mut self, id: ConnId, kind: report::Asked, reply: Reply, status: Status, text: &str) {
+    pub(super) fn answer_text(
+        &mut self,
+        id: ConnId,
+        kind: report::Asked,
+        reply: Reply,
+        status: Status,
+        text: &str,
+    ) {
         self.count_answer(kind, status);
         self.say(id, |out, cx| {
             let head = http::begin(out, cx, reply, status).field("Cache-Control", b"no-store");
@@ -414,7 +426,8 @@ impl Shard {
     /// The counts of all shards have been gathered and rendered.
     pub fn handle_scraped(&mut self, id: ConnId, content_type: &str, text: &[u8]) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let Interest::Asked(Asked { reply, about: About::Scrape, .. }) = std::mem::take(&mut conn.interest) else {
+        let Interest::Asked(Asked { reply, about: About::Scrape, .. }) = std::mem::take(&mut conn.interest)
+        else {
             return;
         };
         let reply = self.reply_now(reply);

@@ -1,5 +1,7 @@
 //! The connections of one worker: a slab whose keys carry a generation, and what is known of each.
 
+use std::time::Duration;
+
 use slab::Slab;
 
 use crate::clock::Tick;
@@ -23,11 +25,11 @@ pub(super) struct Conn {
     /// Bytes that were read and cannot be acted on yet.
     pub(super) unread: Option<Box<Unread>>,
     /// When something must happen on its own; what, the session and the interest say.
-    pub(super) deadline: Option<Tick>,
+    pub(super) deadline: Deadline,
     /// The alarm that is set for it: at the deadline, or before it where that was moved since.
     pub(super) alarm: Option<TimerKey>,
     /// When bytes came last.
-    pub(super) heard: Tick,
+    pub(super) heard: HeardAt,
     generation: u32,
     /// Publishes that other shards have not answered yet.
     pub(super) under_way: u8,
@@ -49,8 +51,6 @@ pub(super) struct Flags {
     pub(super) surplus: bool,
     /// Its peer has closed its side: nothing more will come.
     pub(super) ended: bool,
-    /// A drain has told it to go.
-    pub(super) told: bool,
     /// A STOMP subscription has fallen behind: its feeds are looked at when it is flushed.
     pub(super) behind: bool,
 }
@@ -63,6 +63,38 @@ pub(super) struct Unread {
 
 /// A slot is all that an idle connection owns here; two cache lines of it.
 const _: () = assert!(size_of::<Option<Conn>>() <= 128);
+
+/// When something must happen to a connection on its own, if ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Deadline(Tick);
+
+impl Deadline {
+    pub(super) const NONE: Self = Self(Tick(u64::MAX));
+
+    pub(super) const fn at(tick: Tick) -> Self {
+        Self(tick)
+    }
+
+    /// The tick; `None` for never.
+    pub(super) fn tick(self) -> Option<Tick> {
+        (self != Self::NONE).then_some(self.0)
+    }
+}
+
+/// When bytes came last, to the millisecond; good for silences of up to 49 days.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeardAt(u32);
+
+impl HeardAt {
+    pub(super) const fn new(now: Tick) -> Self {
+        Self(now.0 as u32)
+    }
+
+    /// How long nothing was heard.
+    pub(super) const fn silence(self, now: Tick) -> Duration {
+        Duration::from_millis((now.0 as u32).wrapping_sub(self.0) as u64)
+    }
+}
 
 /// What a connection waits for.
 #[derive(Debug, Default)]
@@ -185,7 +217,7 @@ impl Conns {
     }
 
     /// A place for a connection that has just come.
-    pub(super) fn insert(&mut self, session: Session, heard: Tick) -> ConnId {
+    pub(super) fn insert(&mut self, session: Session, now: Tick) -> ConnId {
         self.given_away = self.given_away.wrapping_add(1);
         let generation = self.given_away;
         let slot = self.slots.insert(Conn {
@@ -193,9 +225,9 @@ impl Conns {
             interest: Interest::None,
             out: None,
             unread: None,
-            deadline: None,
+            deadline: Deadline::NONE,
             alarm: None,
-            heard,
+            heard: HeardAt::new(now),
             generation,
             under_way: 0,
             transport: Transport::Http,
@@ -238,7 +270,9 @@ impl Conns {
 
     /// Every connection, in the order of the slots.
     pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
-        self.slots.iter().map(|(slot, conn)| (ConnId { slot: slot as u32, generation: conn.generation }, conn))
+        self.slots
+            .iter()
+            .map(|(slot, conn)| (ConnId { slot: slot as u32, generation: conn.generation }, conn))
     }
 }
 

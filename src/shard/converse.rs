@@ -4,7 +4,7 @@ use crate::ids::{ConnId, ShardId, Transport};
 use crate::limits::{LINGER_BYTES_MAX, PUBLISHES_UNDER_WAY_MAX};
 use crate::session::http::Awaits;
 use crate::session::{Event, Session};
-use crate::shard::conns::{Flags, Interest, Unread};
+use crate::shard::conns::{Flags, HeardAt, Interest, Unread};
 use crate::shard::mail::Parcel;
 use crate::shard::{Command, Reading, Shard, placement};
 
@@ -23,7 +23,7 @@ impl Shard {
     pub fn handle_received(&mut self, id: ConnId, bytes: &mut [u8]) -> Reading {
         let now = self.env.now.tick;
         let Some(conn) = self.conns.get_mut(id) else { return Reading::Hold };
-        conn.heard = now;
+        conn.heard = HeardAt::new(now);
         let reading = match conn.unread.take() {
             None => self.converse(id, bytes),
             Some(mut unread) => {

@@ -10,11 +10,11 @@ use crate::session::sse::{self, RETRY};
 use crate::session::stomp::{self, Stomp};
 use crate::session::websocket::WebSocket;
 use crate::session::{Context, Event, Said, Session};
-use crate::shard::{Command, Shard};
 use crate::shard::conns::{About, Asked, Interest, Leaving, Speaks, Stream};
 use crate::shard::converse::Flow;
 use crate::shard::interest::{Coming, Entered, coming_feed};
 use crate::shard::mail::{Mail, Outcome, Presence, Question, Refused, Ticket};
+use crate::shard::{Command, Shard};
 use crate::wire::http::response::Status;
 use crate::wire::json::{PublishBody, PublishError};
 
@@ -181,7 +181,9 @@ impl Shard {
     ) -> Result<Publish, String> {
         match body {
             Err(error) => Err(error.to_string()),
-            Ok(PublishBody::Nothing) if self.env.policy.simulate && speaks.is_none() => Ok(self.random.simulate()),
+            Ok(PublishBody::Nothing) if self.env.policy.simulate && speaks.is_none() => {
+                Ok(self.random.simulate())
+            }
             Ok(PublishBody::Nothing) => Err("a location is an object with the numbers x and y".to_owned()),
             Ok(PublishBody::Publish(mut publish)) => {
                 if publish.member.is_none() {
@@ -438,7 +440,9 @@ fn is_forbidden(endpoint: &Endpoint, request: &Request) -> bool {
     let foreign = request.reply.origin == Verdict::Foreign;
     match endpoint {
         Endpoint::Publish { .. } | Endpoint::WebSocket { .. } | Endpoint::Stomp | Endpoint::Echo => foreign,
-        Endpoint::SseOneShot => request.cross_site && !matches!(request.reply.origin, Verdict::Listed(_) | Verdict::Any),
+        Endpoint::SseOneShot => {
+            request.cross_site && !matches!(request.reply.origin, Verdict::Listed(_) | Verdict::Any)
+        }
         Endpoint::Current { .. }
         | Endpoint::Snapshot { .. }
         | Endpoint::LongPoll { .. }

@@ -301,7 +301,7 @@ impl Shard {
             {
                 if subscription.unacknowledged() >= prefetch_count {
                     // Its window is full: it reads on from here, conflated, once messages are acknowledged.
-                    let cursor = Cursor::at(before(update.seq));
+                    let cursor = Cursor::before(update.seq, false);
                     if let Some(feed) = feed_mut(&mut conn.interest, sub) {
                         feed.pace = Pace::Behind { cursor, slow: true };
                         conn.flags.behind = true;
@@ -337,7 +337,7 @@ impl Shard {
                 Pace::Behind { cursor, .. } => cursor.after >= owed.update.seq,
             };
             if is_first {
-                let cursor = Cursor { gap: owed.gap, ..Cursor::at(before(owed.update.seq)) };
+                let cursor = Cursor::before(owed.update.seq, owed.gap);
                 feed.pace = Pace::Behind { cursor, slow: true };
                 conn.flags.behind = true;
             }
@@ -439,7 +439,8 @@ impl FanOut {
             subscription.encode_message_before(&mut self.frames.bytes, update.seq, tail);
             self.frames.end_piece();
         }
-        self.frames_for = (!subscription.acknowledges()).then(|| (subscription.id().map(Box::from), subscription.ordinal()));
+        self.frames_for = (!subscription.acknowledges())
+            .then(|| (subscription.id().map(Box::from), subscription.ordinal()));
     }
 
     fn settled_poll(&mut self, report: &mut Report, micros: u64) {
@@ -454,9 +455,4 @@ impl FanOut {
 /// Whether a subscriber takes updates as they are told.
 fn is_live(conn: &mut Conn, sub: u16) -> bool {
     feed_mut(&mut conn.interest, sub).is_some_and(|feed| matches!(feed.pace, Pace::Live))
-}
-
-/// The number before this one.
-pub(super) fn before(seq: Seq) -> Seq {
-    Seq::new(seq.number() - 1).expect("updates are numbered from 1")
 }

@@ -6,9 +6,11 @@
 
 use crate::hub::group::Cursor;
 use crate::ids::ConnId;
-use crate::limits::WRITE_BYTES_MAX;
+use crate::limits::{LINGER_TIME_MAX, WRITE_BYTES_MAX};
 use crate::session::Session;
+use crate::session::stomp::Subscription;
 use crate::shard::conns::{Feed, Interest, Pace, Place};
+use crate::shard::interest::feed_mut;
 use crate::shard::out_queue::Owed;
 use crate::shard::{Command, Shard, Wrote};
 use crate::wire::json;
@@ -29,9 +31,19 @@ pub(super) enum Flight {
         conn: ConnId,
         /// How much of it is of the queue's front: the rest of a message, and control bytes.
         front_bytes: usize,
-        /// The updates behind that, each with where it ends.
-        sent: Vec<(usize, Owed)>,
+        /// The updates behind that.
+        sent: Vec<Sent>,
     },
+}
+
+/// An update that lies in the scratch buffer.
+#[derive(Debug)]
+pub(super) struct Sent {
+    owed: Owed,
+    /// Where it ends there.
+    end: usize,
+    /// How much of it is its JSON.
+    payload_bytes: usize,
 }
 
 impl Shard {
@@ -90,7 +102,7 @@ impl Shard {
     }
 
     /// Lays out what goes to a connection next.
-    fn fill_scratch(&mut self, id: ConnId) -> (usize, Vec<(usize, Owed)>) {
+    fn fill_scratch(&mut self, id: ConnId) -> (usize, Vec<Sent>) {
         self.scratch.clear();
         let mut sent = Vec::new();
         let Some(out) = self.conns.get_mut(id).and_then(|conn| conn.out.as_mut()) else { return (0, sent) };
@@ -105,7 +117,7 @@ impl Shard {
         while self.scratch.len() < UPDATE_BYTES_PER_WRITE {
             let Some(owed) = self.next_owed(id) else { break };
             self.encode_owed(id, &owed);
-            sent.push((self.scratch.len(), owed));
+            sent.push(Sent { owed, end: self.scratch.len(), payload_bytes: self.json.len() });
         }
         if let Some(conn) = self.conns.get(id)
             && let Some(out) = &conn.out
@@ -150,7 +162,7 @@ impl Shard {
         let prefetch_count = self.env.limits.prefetch_count;
         let Some(conn) = self.conns.get_mut(id) else { return ReadOn::CaughtUp };
         let transport = conn.transport;
-        let Some(Feed { place, pace }) = super::interest::feed_mut(&mut conn.interest, sub) else {
+        let Some(Feed { place, pace }) = feed_mut(&mut conn.interest, sub) else {
             return ReadOn::CaughtUp;
         };
         let Pace::Behind { cursor, slow } = *pace else { return ReadOn::CaughtUp };
@@ -163,9 +175,7 @@ impl Shard {
             | Session::Echo(_)
             | Session::Closing { .. } => None,
         };
-        let window = |held: &crate::session::stomp::Subscription| {
-            held.acknowledges() && held.unacknowledged() >= prefetch_count
-        };
+        let window = |held: &Subscription| held.acknowledges() && held.unacknowledged() >= prefetch_count;
         if subscription.as_deref().is_some_and(window) {
             return ReadOn::Waits;
         }
@@ -196,7 +206,7 @@ impl Shard {
     }
 
     /// Takes what was written out of a connection's queue, and puts back what was not.
-    fn handle_queue_wrote(&mut self, id: ConnId, front_bytes: usize, sent: Vec<(usize, Owed)>, bytes: usize) {
+    fn handle_queue_wrote(&mut self, id: ConnId, front_bytes: usize, sent: Vec<Sent>, bytes: usize) {
         let whole = bytes == self.scratch.len();
         let micros = self.written_micros;
         let Some(conn) = self.conns.get_mut(id) else { return };
@@ -205,12 +215,12 @@ impl Shard {
         out.wrote_front(bytes.min(front_bytes));
         let mut start = front_bytes;
         let mut unsent = Vec::new();
-        for (end, owed) in sent {
+        for Sent { owed, end, payload_bytes } in sent {
             if start < bytes {
                 self.report.delivered[transport] += 1;
                 let stale = micros.saturating_sub(owed.update.numbered_micros);
                 self.report.staleness[transport].observe(stale, 1);
-                self.report.payload_bytes[transport].sent += json::update_len(&owed.update) as u64;
+                self.report.payload_bytes[transport].sent += payload_bytes as u64;
                 if end > bytes {
                     out.set_partial(&self.scratch[bytes..end]);
                 }
@@ -258,7 +268,7 @@ impl Shard {
         conn.session = Session::Closing { dropped: 0 };
         conn.flags.surplus = false;
         self.commands.push_back(Command::ShutdownWrite(id));
-        self.set_deadline(id, crate::limits::LINGER_TIME_MAX);
+        self.set_deadline(id, LINGER_TIME_MAX);
         self.resume_later(id);
     }
 

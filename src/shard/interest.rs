@@ -9,7 +9,7 @@ use crate::hub::waiters::{Lane, Waiter};
 use crate::ids::{ConnId, GroupId, MemberId, Seq, ShardId};
 use crate::limits::{GIANT_GROUP_SUBSCRIBERS, MIRROR_LINGER};
 use crate::session::Session;
-use crate::shard::conns::{Conn, Feed, Feeds, Interest, Pace, Place};
+use crate::shard::conns::{Conn, Deadline, Feed, Feeds, Interest, Pace, Place};
 use crate::shard::mail::{Mail, Presence, Refused};
 use crate::shard::timers::Alarm;
 use crate::shard::{Command, Shard, placement};
@@ -130,8 +130,13 @@ impl Shard {
             self.tell_giant(key, false);
         }
         if left == 0 && !self.hub.is_home(key) {
-            self.alarms.insert(self.env.now.tick.after(MIRROR_LINGER), Alarm::Mirror(key));
+            self.linger(key);
         }
+    }
+
+    /// A mirror has no waiter left: it is dropped after a while, unless one comes.
+    pub(super) fn linger(&mut self, key: GroupKey) {
+        self.alarms.insert(self.env.now.tick.after(MIRROR_LINGER), Alarm::Mirror(key));
     }
 
     fn tell_giant(&mut self, key: GroupKey, giant: bool) {
@@ -232,7 +237,7 @@ impl Shard {
         let Session::Stomp(stomp) = &conn.session else { return };
         let next_beat = stomp.heart_beat().send_every().map(|every| now.after(every));
         conn.interest = Interest::Feeds(Box::new(Feeds { next_beat, ..Feeds::default() }));
-        conn.deadline = None;
+        conn.deadline = Deadline::NONE;
         self.plan_heart_beat(id);
     }
 }

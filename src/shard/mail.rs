@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::hub::group::GroupCopy;
+use crate::hub::group::{GroupCopy, Published, Refusal};
 use crate::ids::ConnId;
 use crate::ids::GroupId;
 use crate::ids::MemberId;
@@ -119,6 +119,17 @@ pub enum Outcome {
     NothingLeft,
     /// It was refused.
     Refused(Refused),
+}
+
+impl From<Result<Published, Refusal>> for Outcome {
+    fn from(published: Result<Published, Refusal>) -> Self {
+        match published {
+            Ok(Published::Numbered(update)) => Self::Numbered(update),
+            Ok(Published::NothingLeft) => Self::NothingLeft,
+            Err(Refusal::Stale { .. }) => Self::Refused(Refused::Stale),
+            Err(Refusal::MembersFull { max }) => Self::Refused(Refused::MembersMax(max)),
+        }
+    }
 }
 
 /// Why a publish or a subscription was refused.

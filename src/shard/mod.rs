@@ -203,6 +203,8 @@ pub struct Shard {
     /// Publishes that came while our own mail waits: they are numbered once it moves again.
     deferred: VecDeque<Mail>,
     congested: bool,
+    /// When everyone must be gone; means something while draining.
+    drain_ends: Tick,
     /// Emptied queues.
     pool: Vec<Box<OutQueue>>,
     /// What is being said, before it goes into a queue.
@@ -246,6 +248,7 @@ impl Shard {
             written_micros: now.micros,
             deferred: VecDeque::new(),
             congested: false,
+            drain_ends: Tick(0),
             pool: Vec::new(),
             reply: Vec::new(),
             scratch: Vec::new(),
@@ -267,8 +270,8 @@ impl Shard {
 
     /// Says what time it is while writes are made; only the staleness of updates is held against it.
     pub fn handle_written_clock(&mut self, micros: u64) {
-        self.fan.settle_staleness(&mut self.report, self.written_micros);
         self.written_micros = micros;
+        self.fan.settle_staleness(&mut self.report, micros);
     }
 
     /// A newcomer; the name it has from now on.

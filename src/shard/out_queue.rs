@@ -90,11 +90,6 @@ impl OutQueue {
         Some(owed)
     }
 
-    /// The updates that wait, oldest first.
-    pub(super) fn owed(&self) -> impl Iterator<Item = &Owed> {
-        self.owed.iter()
-    }
-
     /// Drops the waiting updates that `drop` names.
     pub(super) fn drop_owed(&mut self, mut drop: impl FnMut(&Owed) -> bool) {
         self.owed.retain(|owed| !drop(owed));
@@ -126,12 +121,18 @@ impl OutQueue {
 
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.partial.is_empty() && self.control().is_empty() && self.owed.is_empty() && self.farewell.is_empty()
+        self.partial.is_empty()
+            && self.control().is_empty()
+            && self.owed.is_empty()
+            && self.farewell.is_empty()
     }
 
     /// Whether it holds control bytes alone, none of them written: such a queue can move to another shard.
     pub(super) fn is_movable(&self) -> bool {
-        self.partial.is_empty() && self.control_written == 0 && self.owed.is_empty() && self.farewell.is_empty()
+        self.partial.is_empty()
+            && self.control_written == 0
+            && self.owed.is_empty()
+            && self.farewell.is_empty()
     }
 
     /// Takes the control bytes of a movable queue.
@@ -184,6 +185,9 @@ impl OutQueue {
 
     fn check_invariants(&self) {
         debug_assert!(self.control_written <= self.control.len());
-        debug_assert!(self.control_written == 0 || self.partial.is_empty(), "control began before the partial ended");
+        debug_assert!(
+            self.control_written == 0 || self.partial.is_empty(),
+            "control began before the partial ended"
+        );
     }
 }

@@ -12,7 +12,7 @@ use crate::session::long_poll;
 use crate::shard::Shard;
 use crate::shard::conns::{Interest, Place, Poll, Speaks};
 use crate::shard::interest::{Coming, Entered, POLLS};
-use crate::shard::mail::Presence;
+use crate::shard::mail::{Presence, Refused};
 use crate::wire::http::response::Status;
 use crate::wire::json;
 
@@ -109,6 +109,12 @@ impl Shard {
         self.count_answer(KIND, Status::NoContent);
         self.say(id, |out, cx| long_poll::encode_nothing(out, cx, reply, newest));
         self.after_answer(id, reply);
+    }
+
+    /// The group that a poll waits for cannot be had.
+    pub(super) fn refuse_poll(&mut self, id: ConnId, refused: Refused) {
+        let Some(reply) = self.end_wait(id) else { return };
+        self.answer_unavailable(id, KIND, reply, refused.reason(), &refused.to_string());
     }
 
     /// Takes a poll out of its group's waiters; how it is to be answered.

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::hub::group::GroupCopy;
 use crate::ids::{ConnId, GroupId};
 use crate::location::Update;
-use crate::hub::group::GroupCopy;
-use crate::shard::Shard;
-use crate::shard::conns::{Interest, Place};
+use crate::shard::conns::{Asked, Interest, Place};
 use crate::shard::interest::{Coming, feed_mut};
 use crate::shard::mail::{Mail, Outcome, Refused, Ticket};
+use crate::shard::{Command, Shard};
 
 impl Shard {
     /// A letter has come.
@@ -53,7 +53,7 @@ impl Shard {
                     self.hub.waiters_mut(key, &self.env.now).shards_mut().insert(from);
                     Box::new(self.hub.group(key).copy())
                 });
-                self.commands.push_back(super::Command::Mail(from, Mail::Subscribed { group, copy }));
+                self.commands.push_back(Command::Mail(from, Mail::Subscribed { group, copy }));
             }
             Mail::Subscribed { group, copy } => self.on_subscribed(group, copy),
             Mail::Unsubscribe { group, from } => {
@@ -76,10 +76,10 @@ impl Shard {
     /// Sends an answer to whoever holds its ticket.
     fn answer_ticket(&mut self, mail: Mail) {
         let (Mail::Published { ticket, .. } | Mail::Answer { ticket, .. }) = &mail else { return };
-        self.commands.push_back(super::Command::Mail(ticket.shard, mail));
+        self.commands.push_back(Command::Mail(ticket.shard, mail));
     }
 
-    fn take_asked(&mut self, id: ConnId) -> Option<super::conns::Asked> {
+    fn take_asked(&mut self, id: ConnId) -> Option<Asked> {
         let conn = self.conns.get_mut(id)?;
         if !matches!(conn.interest, Interest::Asked(_)) {
             return None;
@@ -144,7 +144,11 @@ impl Shard {
         match &conn.interest {
             Interest::Poll(_) => self.refuse_poll(coming.conn, refused),
             Interest::Feeds(_) => self.fail_stomp(coming.conn, refused, coming.receipt.as_deref()),
-            Interest::Stream(_) => self.refuse_stream(coming.conn, refused),
+            Interest::Stream(_) => {
+                // Only a giant's mirror is sent for by a stream, and a group that is no more is no giant.
+                self.refuse(refused.reason());
+                self.kill(coming.conn);
+            }
             Interest::None | Interest::Asked(_) => {}
         }
     }

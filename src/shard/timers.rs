@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::clock::Tick;
 use crate::hub::GroupKey;
 use crate::ids::ConnId;
 use crate::limits::{PING_EVERY, SSE_COMMENT_EVERY};
@@ -10,7 +9,7 @@ use crate::report::Reason;
 use crate::session::http::{self, Awaits};
 use crate::session::{Session, sse, stomp, websocket};
 use crate::shard::Shard;
-use crate::shard::conns::Interest;
+use crate::shard::conns::{Deadline, Interest};
 use crate::wire::http::response::Status;
 
 /// What an alarm of the wheel is about.
@@ -56,7 +55,7 @@ impl Shard {
     pub(super) fn set_deadline(&mut self, id: ConnId, wait: Duration) {
         let deadline = self.env.now.tick.after(wait);
         let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.deadline = Some(deadline);
+        conn.deadline = Deadline::at(deadline);
         match conn.alarm.and_then(|key| Some((key, self.alarms.deadline(key)?))) {
             Some((_, rings)) if rings <= deadline => return,
             Some((key, _)) => drop(self.alarms.cancel(key)),
@@ -69,29 +68,35 @@ impl Shard {
         let now = self.env.now.tick;
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.alarm = None;
-        match conn.deadline {
+        match conn.deadline.tick() {
             None => {}
             Some(deadline) if deadline > now => {
                 conn.alarm = Some(self.alarms.insert(deadline, Alarm::Conn(id)));
             }
             Some(_) => {
-                conn.deadline = None;
+                conn.deadline = Deadline::NONE;
                 self.handle_deadline(id);
             }
         }
     }
 
     fn handle_deadline(&mut self, id: ConnId) {
-        if self.env.draining && self.conns.get(id).is_some_and(|conn| !conn.flags.told) {
+        let Some(conn) = self.conns.get(id) else { return };
+        let leaves = conn.out.as_ref().is_some_and(|out| out.closes)
+            || matches!(conn.session, Session::Closing { .. });
+        if self.env.draining && !leaves {
             return self.tell_drain(id);
         }
-        let Some(conn) = self.conns.get(id) else { return };
         match (&conn.session, &conn.interest) {
             (Session::Http(_), Interest::Poll(_)) => self.end_poll(id),
             (Session::Http(http), Interest::None) => match http.awaits() {
                 Awaits::Request => self.kill(id),
-                Awaits::Head => self.time_out(id, Reason::HeadTimeout, "the head took longer than --head-timeout"),
-                Awaits::Body => self.time_out(id, Reason::BodyTimeout, "the body took longer than --body-timeout"),
+                Awaits::Head => {
+                    self.time_out(id, Reason::HeadTimeout, "the head took longer than --head-timeout")
+                }
+                Awaits::Body => {
+                    self.time_out(id, Reason::BodyTimeout, "the body took longer than --body-timeout")
+                }
             },
             (Session::Stomp(session), _) if !session.is_connected() => {
                 let detail = "no CONNECT came within --connect-timeout";
@@ -118,7 +123,7 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let Session::Stomp(session) = &conn.session else { return };
         let heart_beat = session.heart_beat();
-        if heart_beat.silence_max().is_some_and(|max| now.since(conn.heard) >= max) {
+        if heart_beat.silence_max().is_some_and(|max| conn.heard.silence(now) >= max) {
             self.refuse(Reason::PeerTimeout);
             return self.kill(id);
         }
@@ -137,14 +142,14 @@ impl Shard {
     pub(super) fn plan_heart_beat(&mut self, id: ConnId) {
         let now = self.env.now.tick;
         let Some(conn) = self.conns.get(id) else { return };
-        let (Session::Stomp(session), Interest::Feeds(feeds)) = (&conn.session, &conn.interest) else { return };
-        let silent_by = session.heart_beat().silence_max().map(|max| conn.heard.after(max));
-        let next = match (feeds.next_beat, silent_by) {
-            (Some(beat), Some(silent)) => Some(beat.min(silent)),
-            (beat, silent) => beat.or(silent),
+        let (Session::Stomp(session), Interest::Feeds(feeds)) = (&conn.session, &conn.interest) else {
+            return;
         };
-        if let Some(next) = next {
-            self.set_deadline(id, next.since(now));
+        let silence = conn.heard.silence(now);
+        let silent_in = session.heart_beat().silence_max().map(|max| max.saturating_sub(silence));
+        let beat_in = feeds.next_beat.map(|beat| beat.since(now));
+        if let Some(wait) = silent_in.into_iter().chain(beat_in).min() {
+            self.set_deadline(id, wait);
         }
     }
 
@@ -170,7 +175,7 @@ impl Shard {
             if !matches!(conn.session, Session::WebSocket(_) | Session::Echo(_) | Session::Stomp(_)) {
                 continue;
             }
-            if now.since(conn.heard) >= peer_timeout {
+            if conn.heard.silence(now) >= peer_timeout {
                 self.refuse(Reason::PeerTimeout);
                 self.kill(id);
             } else if conn.out.as_ref().is_none_or(|out| out.control().is_empty() && !out.closes) {
@@ -222,8 +227,7 @@ impl Shard {
     fn tell_drain(&mut self, id: ConnId) {
         let mut goodbye = Vec::new();
         let retry = self.random.jitter(sse::RETRY.max(self.drain_left()), sse::RETRY * 2);
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.flags.told = true;
+        let Some(conn) = self.conns.get(id) else { return };
         match (&conn.session, &conn.interest) {
             (Session::Http(_), Interest::Poll(_)) => return self.end_poll(id),
             // Whatever it is in the middle of is answered with `Connection: close`.
@@ -240,4 +244,3 @@ impl Shard {
         }
     }
 }
-

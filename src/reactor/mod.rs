@@ -1,0 +1,401 @@
+//! The turn: waits for what happens, hands it to the shard, does what the shard wants done.
+//!
+//! The only folder of the server that knows mio and channels. It moves bytes, reads the clock and counts system calls;
+//! it decides nothing about conversations. Read [`Reactor::turn`] first.
+
+mod listener;
+pub mod mailbox;
+mod scrape;
+mod sockets;
+mod source;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Poll};
+
+use crate::clock::{Clock, Now, Tick};
+use crate::ids::{ConnId, ShardId};
+use crate::limits::{MAILBOX_LETTERS_PER_TURN_MAX, READ_BYTES_PER_TURN_MAX};
+use crate::reactor::listener::Listener;
+pub use crate::reactor::listener::{Bind, bind};
+use crate::reactor::mailbox::{Letter, Mailbox, Post};
+use crate::reactor::scrape::Scrapes;
+use crate::reactor::sockets::{Read, Sockets};
+use crate::reactor::source::Source;
+use crate::report::{Call, Report};
+use crate::shard::{Output, Reading, Shard, Standing, Wrote};
+
+/// What all reactors of a process share.
+#[derive(Debug)]
+pub struct Places {
+    /// Connections that have a place.
+    taken: AtomicUsize,
+    /// Connections that have none and are about to be told so.
+    surplus: AtomicUsize,
+    /// `--max-connections`.
+    max: usize,
+}
+
+impl Places {
+    /// So many places, none of them taken.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self { taken: AtomicUsize::new(0), surplus: AtomicUsize::new(0), max }
+    }
+
+    /// How many connections there are in all.
+    fn all(&self) -> usize {
+        self.taken.load(Ordering::Relaxed) + self.surplus.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, standing: Standing) -> &AtomicUsize {
+        match standing {
+            Standing::Guest => &self.taken,
+            Standing::Surplus => &self.surplus,
+        }
+    }
+}
+
+/// Writes between two looks at the clock, which their staleness is held against: 50 microseconds' worth.
+const WRITES_PER_CLOCK: u32 = 64;
+
+/// How often a reactor looks whether everyone has left while it drains.
+const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How soon letters that a full mailbox did not take are tried again.
+const POST_RETRY: Duration = Duration::from_millis(1);
+
+/// Readiness events taken at once.
+const EVENTS_PER_TURN_MAX: usize = 1024;
+
+/// One worker: a shard and the sockets that it drives.
+pub struct Reactor {
+    id: ShardId,
+    poll: Poll,
+    shard: Shard,
+    sockets: Sockets,
+    listeners: Vec<Listener>,
+    mailbox: Mailbox,
+    post: Post,
+    clock: Clock,
+    /// What one read takes; shared by all connections, for none is read halfway.
+    buffer: Box<[u8]>,
+    /// Connections that may have more to read without an edge telling so.
+    later: Vec<ConnId>,
+    /// Connections that came this turn and are not registered yet.
+    fresh: Vec<ConnId>,
+    places: Arc<Places>,
+    scrapes: Scrapes,
+    counted: Report,
+    /// When a drain ends, whoever is left.
+    ends: Option<Tick>,
+    stopped: bool,
+    mail_left: bool,
+    /// Which worker the last newcomer was dealt to, where this one accepts for all.
+    dealt: usize,
+}
+
+/// What a reactor is made from.
+pub struct Seat {
+    /// Which worker it is.
+    pub id: ShardId,
+    /// Its part of the server.
+    pub shard: Shard,
+    /// The listening sockets that it accepts from.
+    pub listeners: Vec<mio::net::TcpListener>,
+    /// Its poll, which its mailbox's waker belongs to.
+    pub poll: Poll,
+    /// Where its letters come.
+    pub mailbox: Mailbox,
+    /// The way to the other mailboxes.
+    pub post: Post,
+    /// Shared by all reactors.
+    pub places: Arc<Places>,
+    /// The process's clock.
+    pub clock: Clock,
+}
+
+impl Reactor {
+    /// A reactor that is ready to run.
+    ///
+    /// # Errors
+    /// When a listener cannot be registered.
+    pub fn new(seat: Seat) -> io::Result<Self> {
+        let mut listeners = Vec::new();
+        for (index, listener) in seat.listeners.into_iter().enumerate() {
+            listeners.push(Listener::register(listener, seat.poll.registry(), index)?);
+        }
+        Ok(Self {
+            id: seat.id,
+            poll: seat.poll,
+            shard: seat.shard,
+            sockets: Sockets::default(),
+            listeners,
+            mailbox: seat.mailbox,
+            scrapes: Scrapes::new(seat.post.workers()),
+            post: seat.post,
+            clock: seat.clock,
+            buffer: vec![0; READ_BYTES_PER_TURN_MAX].into(),
+            later: Vec::new(),
+            fresh: Vec::new(),
+            places: seat.places,
+            counted: Report::default(),
+            ends: None,
+            stopped: false,
+            mail_left: false,
+            dealt: 0,
+        })
+    }
+
+    /// Runs until the server is told to stop, or has drained.
+    ///
+    /// # Errors
+    /// When waiting for events fails, which leaves nothing to do but end.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_PER_TURN_MAX);
+        let mut now = self.clock.now();
+        while !self.is_over(now.tick) {
+            self.counted.syscalls[Call::EpollWait as usize] += 1;
+            match self.poll.poll(&mut events, self.wait(now.tick)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            now = self.clock.now();
+            self.turn(&events, now);
+        }
+        Ok(())
+    }
+
+    /// One turn, in the order that makes it fair: mail, sockets, time, then everything that follows from them.
+    fn turn(&mut self, events: &Events, now: Now) {
+        self.shard.handle_clock(now);
+        self.carry_waiting_mail();
+        self.take_mail();
+        // What was left over goes first: it has waited longest.
+        for conn in std::mem::take(&mut self.later) {
+            self.read(conn);
+        }
+        for event in events {
+            self.handle_event(event, now.tick);
+        }
+        for index in 0..self.listeners.len() {
+            if self.listeners[index].is_ready(now.tick) {
+                self.accept(index, now.tick);
+            }
+        }
+        self.shard.handle_timeout();
+        self.do_outputs();
+        self.register_fresh();
+        let turn_micros = self.clock.now().micros.saturating_sub(now.micros);
+        self.counted.turn.observe(turn_micros, 1);
+    }
+
+    /// How long to wait for the next event.
+    fn wait(&self, now: Tick) -> Option<Duration> {
+        if self.mail_left {
+            return Some(Duration::ZERO);
+        }
+        if self.post.has_waiting() {
+            // Nobody is read meanwhile, so what is left over to read need not hurry.
+            return Some(POST_RETRY);
+        }
+        if !self.later.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let listeners = self.listeners.iter().filter_map(Listener::retry_at);
+        let due = listeners.chain(self.shard.poll_timeout()).chain(self.ends).min();
+        let looks = self.ends.is_some().then_some(DRAIN_LOOK_EVERY);
+        due.map(|due| due.since(now)).into_iter().chain(looks).min()
+    }
+
+    fn is_over(&self, now: Tick) -> bool {
+        let drained = self.ends.is_some_and(|ends| ends <= now || self.places.all() == 0);
+        self.stopped || drained
+    }
+
+    fn handle_event(&mut self, event: &Event, now: Tick) {
+        match Source::of(event.token()) {
+            Source::Mailbox => {}
+            Source::Listener(index) => self.listeners[index].wake(now),
+            Source::Conn(conn) => {
+                if event.is_writable() {
+                    self.shard.handle_writable(conn);
+                }
+                if event.is_read_closed() || event.is_error() {
+                    self.sockets.note_read_closed(conn);
+                }
+                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    self.read(conn);
+                }
+            }
+        }
+    }
+
+    /// Reads a connection: to a short read where more would bring an edge, else until it is dry or has had its share.
+    fn read(&mut self, conn: ConnId) {
+        loop {
+            let Some(held) = self.sockets.is_held(conn) else { return };
+            if held || self.post.has_waiting() {
+                self.sockets.note_unread(conn);
+                if held && self.sockets.is_read_closed(conn) {
+                    self.shard.handle_read_closed(conn);
+                } else if !held {
+                    self.later.push(conn);
+                }
+                return;
+            }
+            self.counted.syscalls[Call::Read as usize] += 1;
+            match self.sockets.read(conn, &mut self.buffer) {
+                Read::Dry => return,
+                Read::Ended => return self.shard.handle_ended(conn),
+                Read::Broken => return self.shard.handle_broken(conn),
+                Read::Bytes(bytes) => {
+                    let reading = self.shard.handle_received(conn, &mut self.buffer[..bytes]);
+                    self.sockets.set_held(conn, reading == Reading::Hold);
+                    let full = bytes == self.buffer.len();
+                    if full {
+                        self.sockets.note_unread(conn);
+                    }
+                    if full && reading == Reading::Go {
+                        return self.later.push(conn);
+                    }
+                    if !self.sockets.is_read_closed(conn) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what the shard wants done, until it wants nothing more.
+    fn do_outputs(&mut self) {
+        let mut writes = 0;
+        while let Some(output) = self.shard.poll_output() {
+            match output {
+                Output::Write { conn, bytes } => {
+                    self.counted.syscalls[Call::Write as usize] += 1;
+                    let wrote = self.sockets.write(conn, bytes);
+                    if matches!(wrote, Wrote::Bytes(taken) if taken < bytes.len()) {
+                        let calls = self.sockets.watch_writable(conn, self.poll.registry());
+                        self.counted.syscalls[Call::EpollCtl as usize] += calls;
+                    }
+                    self.shard.handle_wrote(wrote);
+                    writes += 1;
+                    if writes % WRITES_PER_CLOCK == 0 {
+                        self.shard.handle_written_clock(self.clock.now().micros);
+                    }
+                }
+                Output::ShutdownWrite { conn } => {
+                    self.counted.syscalls[Call::Shutdown as usize] += 1;
+                    self.sockets.shutdown_write(conn);
+                }
+                Output::Close { conn } => self.close(conn),
+                Output::ReadAgain { conn } => {
+                    self.sockets.set_held(conn, false);
+                    if self.sockets.take_unread(conn) {
+                        self.later.push(conn);
+                    }
+                }
+                Output::Mail { to, mail } => self.post.send(to, Letter::Mail(mail)),
+                Output::HandOver { conn, to, parcel } => {
+                    if let Some((stream, calls)) = self.sockets.take(conn, self.poll.registry()) {
+                        self.counted.syscalls[Call::EpollCtl as usize] += calls;
+                        self.post.send(to, Letter::HandOver { stream, parcel });
+                    }
+                }
+                Output::Scrape { conn } => self.begin_scrape(conn),
+            }
+        }
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        if let Some(standing) = self.sockets.close(conn) {
+            self.counted.syscalls[Call::Close as usize] += 1;
+            self.places.count(standing).fetch_sub(1, Ordering::Relaxed);
+            self.listeners.iter_mut().for_each(Listener::note_close);
+        }
+    }
+
+    /// Registers the newcomers that are still here. What came meanwhile shows at once.
+    fn register_fresh(&mut self) {
+        for conn in std::mem::take(&mut self.fresh) {
+            match self.sockets.register(conn, self.poll.registry()) {
+                Ok(calls) => self.counted.syscalls[Call::EpollCtl as usize] += calls,
+                Err(_) => self.shard.handle_broken(conn),
+            }
+        }
+    }
+
+    fn take_mail(&mut self) {
+        let mut taken = 0;
+        self.mailbox.open();
+        while taken < MAILBOX_LETTERS_PER_TURN_MAX
+            && let Some(letter) = self.mailbox.take()
+        {
+            taken += 1;
+            self.handle_letter(letter);
+        }
+        self.mail_left = taken == MAILBOX_LETTERS_PER_TURN_MAX;
+    }
+
+    fn handle_letter(&mut self, letter: Letter) {
+        match letter {
+            Letter::Mail(mail) => self.shard.handle_mail(mail),
+            Letter::HandOver { stream, parcel } => {
+                let (conn, reading) = self.shard.handle_adopted(*parcel);
+                self.sockets.insert(conn, stream, Standing::Guest);
+                self.sockets.set_held(conn, reading == Reading::Hold);
+                self.fresh.push(conn);
+            }
+            Letter::Newcomer { stream } => self.welcome(stream),
+            Letter::Scrape { from, conn } => {
+                let report = Box::new(self.report());
+                self.post.send(from, Letter::Scraped { by: self.id, conn, report });
+            }
+            Letter::Scraped { by, conn, report } => self.add_to_scrape(by, conn, *report),
+            Letter::Drain { window } => {
+                self.ends = Some(self.clock.now().tick.after(window));
+                self.shard.handle_drain(window);
+            }
+            Letter::Stop => self.stopped = true,
+        }
+    }
+
+    /// Carries letters that a full mailbox did not take before; the shard is told whether any still wait.
+    fn carry_waiting_mail(&mut self) {
+        if self.post.has_waiting() {
+            self.post.retry();
+        }
+        self.shard.handle_congestion(self.post.has_waiting());
+    }
+
+    /// Takes in a connection that has just been accepted, and reads it before it is registered: a head that is there
+    /// already may send it to another shard.
+    fn welcome(&mut self, stream: TcpStream) {
+        let taken = self.places.taken.fetch_add(1, Ordering::Relaxed);
+        let mut standing = Standing::Guest;
+        if taken >= self.places.max {
+            self.places.taken.fetch_sub(1, Ordering::Relaxed);
+            standing = Standing::Surplus;
+            if !self.admit_surplus() {
+                return self.turn_away(&stream);
+            }
+        }
+        let conn = self.shard.handle_accepted(standing);
+        self.sockets.insert(conn, stream, standing);
+        self.fresh.push(conn);
+        self.read(conn);
+    }
+
+    /// What this worker counted so far.
+    fn report(&self) -> Report {
+        let mut report = self.shard.report();
+        report.add(&self.counted);
+        report
+    }
+}
