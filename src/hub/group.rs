@@ -12,15 +12,13 @@
 //!      +------o-------o---------o-----+==============================+
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slab::Slab;
-
 use super::history::History;
+use super::members::Members;
 use super::waiters::Waiters;
 use crate::clock::{Now, Tick, UnixMs};
 use crate::ids::{GroupId, MemberId, Seq};
@@ -412,6 +410,35 @@ impl Group {
         Some(Owed { update, gap })
     }
 
+    /// The next update that a slow reader is owed: of what it has not had, each member's newest alone, in the order of
+    /// their numbers. A member that is gone is owed its leave as long as the ring holds it.
+    ///
+    /// The first update after any that are passed over says so, for all of them up to now.
+    #[must_use]
+    pub fn next_conflated(&self, cursor: &mut Cursor) -> Option<Owed<'_>> {
+        let held = self.members.held.range((Bound::Excluded(cursor.after), Bound::Unbounded)).next();
+        let held = held.map(|(_, key)| self.members.update(*key));
+        let left = self.history.after(cursor.after).find(|update| self.is_last_leave(update));
+        let update = match (held, left) {
+            (Some(held), Some(left)) => Some(if held.seq < left.seq { held } else { left }),
+            (held, left) => held.or(left),
+        }?;
+        let after = cursor.after.max(self.made_at);
+        let told = after.number().max(cursor.after.number() + u64::from(cursor.told_ahead));
+        let gap = cursor.gap || told + 1 < update.seq.number();
+        let told = if gap { self.newest.number() } else { told };
+        let told_ahead = u32::try_from(told.saturating_sub(update.seq.number())).unwrap_or(0);
+        *cursor = Cursor { after: update.seq, told_ahead, gap: false };
+        Some(Owed { update, gap })
+    }
+
+    /// Whether an update is a leave that nothing has followed: its member is not back, and has not left again.
+    fn is_last_leave(&self, update: &Update) -> bool {
+        update.change == Change::Left
+            && !self.members.holds(update.member.as_ref())
+            && !self.history.after(update.seq).any(|later| later.member == update.member)
+    }
+
     /// The number from which on the ring has every update.
     fn ring_start(&self) -> Seq {
         self.history.oldest().unwrap_or_else(|| self.newest.next())
@@ -471,123 +498,6 @@ impl Group {
 /// The latest `at` that the server believes a publisher.
 fn latest_believed(now: &Now) -> UnixMs {
     UnixMs(now.unix.0.saturating_add(AT_AHEAD_MAX.as_millis() as u64))
-}
-
-/// One member; there only while it holds a location or somebody attends to it.
-#[derive(Debug, Default)]
-struct Member {
-    /// `None` for the nameless one.
-    name: Option<MemberId>,
-    /// Its newest update, if it is present.
-    held: Option<Arc<Update>>,
-    /// When it was last heard of.
-    heard: Tick,
-    /// Connections that speak for it.
-    connected: u32,
-    /// Long polls parked in its name.
-    parked: u32,
-}
-
-impl Member {
-    const fn is_attended(&self) -> bool {
-        self.connected > 0 || self.parked > 0
-    }
-}
-
-/// The members of a group.
-///
-/// Members that hold a location are bounded by `--max-members`, the others by the connections and parked polls
-/// that they are there for.
-#[derive(Debug, Default)]
-struct Members {
-    entries: Slab<Member>,
-    /// Looked up, never walked: its order differs from run to run.
-    by_name: HashMap<MemberId, usize>,
-    nameless: Option<usize>,
-    /// Members by the number of the update they hold.
-    held: BTreeMap<Seq, usize>,
-    /// How many are connected or parked.
-    attended: usize,
-}
-
-impl Members {
-    fn find(&self, name: Option<&MemberId>) -> Option<usize> {
-        name.map_or(self.nameless, |name| self.by_name.get(name).copied())
-    }
-
-    fn find_or_make(&mut self, name: Option<&MemberId>) -> usize {
-        if let Some(key) = self.find(name) {
-            return key;
-        }
-        let key = self.entries.insert(Member { name: name.cloned(), ..Member::default() });
-        match name {
-            Some(name) => {
-                self.by_name.insert(name.clone(), key);
-            }
-            None => self.nameless = Some(key),
-        }
-        key
-    }
-
-    /// The update of a member that is known to hold one.
-    fn update(&self, key: usize) -> &Arc<Update> {
-        self.entries[key].held.as_ref().expect("the index names only members that hold an update")
-    }
-
-    /// Notes that a member was heard of; returns what it holds.
-    fn heard(&mut self, key: usize, now: &Now) -> Option<Arc<Update>> {
-        let entry = &mut self.entries[key];
-        entry.heard = now.tick;
-        entry.held.clone()
-    }
-
-    /// Makes an update its member's newest.
-    fn hold(&mut self, update: Arc<Update>, heard: Tick) {
-        let key = self.find_or_make(update.member.as_ref());
-        let entry = &mut self.entries[key];
-        entry.heard = heard;
-        self.held.insert(update.seq, key);
-        if let Some(before) = entry.held.replace(update) {
-            self.held.remove(&before.seq);
-        }
-    }
-
-    /// Takes a member's location away.
-    fn release(&mut self, name: Option<&MemberId>) {
-        let Some(key) = self.find(name) else { return };
-        if let Some(before) = self.entries[key].held.take() {
-            self.held.remove(&before.seq);
-        }
-        self.forget_if_empty(key);
-    }
-
-    /// Changes who attends to a member, keeping count of the attended.
-    fn attend(&mut self, key: usize, change: impl FnOnce(&mut Member)) {
-        let entry = &mut self.entries[key];
-        let before = usize::from(entry.is_attended());
-        change(entry);
-        self.attended = self.attended + usize::from(entry.is_attended()) - before;
-    }
-
-    fn forget_if_empty(&mut self, key: usize) {
-        let entry = &self.entries[key];
-        if entry.held.is_some() || entry.is_attended() {
-            return;
-        }
-        match self.entries.remove(key).name {
-            Some(name) => {
-                self.by_name.remove(&name);
-            }
-            None => self.nameless = None,
-        }
-        self.check_invariants();
-    }
-
-    fn check_invariants(&self) {
-        let named = self.by_name.len();
-        debug_assert_eq!(self.entries.len(), named + usize::from(self.nameless.is_some()));
-        debug_assert!(self.held.len() <= self.entries.len() && self.attended <= self.entries.len());
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod group;
 pub mod history;
+mod members;
 pub mod waiters;
 
 use std::collections::{HashMap, VecDeque};

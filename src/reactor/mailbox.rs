@@ -19,7 +19,7 @@ use crate::report::Report;
 use crate::shard::mail::{Mail, Parcel};
 
 /// What workers send each other.
-pub enum Letter {
+pub(super) enum Letter {
     /// From shard to shard.
     Mail(Mail),
     /// A connection with its socket.
@@ -60,7 +60,7 @@ pub enum Letter {
 }
 
 /// The receiving end of one worker.
-pub struct Mailbox {
+pub(super) struct Mailbox {
     letters: Receiver<Letter>,
     woken: Arc<AtomicBool>,
 }
@@ -81,7 +81,7 @@ impl Mailbox {
 
 /// The way to one worker's mailbox; cheap to clone.
 #[derive(Clone)]
-pub struct Address {
+pub(super) struct Address {
     letters: Sender<Letter>,
     woken: Arc<AtomicBool>,
     waker: Arc<Waker>,
@@ -92,7 +92,7 @@ impl Address {
     ///
     /// # Errors
     /// The letter itself, to be posted again.
-    pub fn try_post(&self, letter: Letter) -> Result<(), Letter> {
+    pub(super) fn try_post(&self, letter: Letter) -> Result<(), Letter> {
         match self.letters.try_send(letter) {
             Ok(()) => {
                 if !self.woken.swap(true, Ordering::SeqCst) {
@@ -112,7 +112,7 @@ impl Address {
 ///
 /// # Errors
 /// When no waker can be had.
-pub fn mailbox(poll: &Poll) -> io::Result<(Mailbox, Address)> {
+pub(super) fn mailbox(poll: &Poll) -> io::Result<(Mailbox, Address)> {
     let (sender, receiver) = bounded(MAILBOX_LETTERS_MAX);
     let woken = Arc::new(AtomicBool::new(false));
     let waker = Arc::new(Waker::new(poll.registry(), Source::Mailbox.token())?);
@@ -121,7 +121,7 @@ pub fn mailbox(poll: &Poll) -> io::Result<(Mailbox, Address)> {
 }
 
 /// One worker's way to all mailboxes, with the letters that a full one has not taken yet.
-pub struct Post {
+pub(super) struct Post {
     addresses: Vec<Address>,
     waiting: Vec<VecDeque<Letter>>,
     waiting_letters: usize,
@@ -130,7 +130,7 @@ pub struct Post {
 impl Post {
     /// The way to these mailboxes, by shard.
     #[must_use]
-    pub fn new(addresses: Vec<Address>) -> Self {
+    pub(super) fn new(addresses: Vec<Address>) -> Self {
         let waiting = addresses.iter().map(|_| VecDeque::new()).collect();
         Self { addresses, waiting, waiting_letters: 0 }
     }

@@ -3,8 +3,9 @@
 //! The only folder of the server that knows mio and channels. It moves bytes, reads the clock and counts system calls;
 //! it decides nothing about conversations. Read [`Reactor::turn`] first.
 
+pub mod crew;
 mod listener;
-pub mod mailbox;
+mod mailbox;
 mod scrape;
 mod sockets;
 mod source;
@@ -32,7 +33,7 @@ use crate::shard::{Output, Reading, Shard, Standing, Wrote};
 
 /// What all reactors of a process share.
 #[derive(Debug)]
-pub struct Places {
+struct Places {
     /// Connections that have a place.
     taken: AtomicUsize,
     /// Connections that have none and are about to be told so.
@@ -43,8 +44,7 @@ pub struct Places {
 
 impl Places {
     /// So many places, none of them taken.
-    #[must_use]
-    pub fn new(max: usize) -> Self {
+    fn new(max: usize) -> Self {
         Self { taken: AtomicUsize::new(0), surplus: AtomicUsize::new(0), max }
     }
 
@@ -101,23 +101,23 @@ pub struct Reactor {
 }
 
 /// What a reactor is made from.
-pub struct Seat {
+struct Seat {
     /// Which worker it is.
-    pub id: ShardId,
+    id: ShardId,
     /// Its part of the server.
-    pub shard: Shard,
+    shard: Shard,
     /// The listening sockets that it accepts from.
-    pub listeners: Vec<mio::net::TcpListener>,
+    listeners: Vec<mio::net::TcpListener>,
     /// Its poll, which its mailbox's waker belongs to.
-    pub poll: Poll,
+    poll: Poll,
     /// Where its letters come.
-    pub mailbox: Mailbox,
+    mailbox: Mailbox,
     /// The way to the other mailboxes.
-    pub post: Post,
+    post: Post,
     /// Shared by all reactors.
-    pub places: Arc<Places>,
+    places: Arc<Places>,
     /// The process's clock.
-    pub clock: Clock,
+    clock: Clock,
 }
 
 impl Reactor {
@@ -125,7 +125,7 @@ impl Reactor {
     ///
     /// # Errors
     /// When a listener cannot be registered.
-    pub fn new(seat: Seat) -> io::Result<Self> {
+    fn new(seat: Seat) -> io::Result<Self> {
         let mut listeners = Vec::new();
         for (index, listener) in seat.listeners.into_iter().enumerate() {
             listeners.push(Listener::register(listener, seat.poll.registry(), index)?);

@@ -171,7 +171,7 @@ impl Shard {
     /// The shard that a connection is to move to before the event is acted on, if any.
     pub(super) fn destination(&mut self, id: ConnId, event: &Event) -> Option<ShardId> {
         let conn = self.conns.get_mut(id)?;
-        if self.workers == 1 || conn.flags.settled {
+        if self.workers == 1 || conn.flags.settled || conn.flags.surplus {
             return None;
         }
         let group = event.group()?;
@@ -181,13 +181,14 @@ impl Shard {
         (home != self.id && movable && !self.giants.contains(&group)).then_some(home)
     }
 
+    /// Packs a connection up. Its slot stays taken until the socket has gone too: a newcomer of this turn must not get it.
     fn hand_over(&mut self, id: ConnId, to: ShardId, event: Event, unread: &[u8]) {
-        let Some(mut conn) = self.forget(id) else { return };
-        let control = conn.out.as_mut().map(|out| out.take_control()).unwrap_or_default();
-        if let Some(out) = conn.out.take() {
-            self.release(out);
-        }
-        let parcel = Parcel { session: conn.session, event, unread: unread.to_vec(), control };
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.flags.dead = true;
+        let session = std::mem::replace(&mut conn.session, Session::Closing { dropped: 0 });
+        let out = conn.out.take();
+        let control = out.map(|mut out| out.take_control()).unwrap_or_default();
+        let parcel = Parcel { session, event, unread: unread.to_vec(), control };
         self.commands.push_back(Command::HandOver(id, to, Box::new(parcel)));
     }
 

@@ -180,7 +180,10 @@ impl Shard {
             return ReadOn::Waits;
         }
         let mut moved = cursor;
-        let Some(owed) = self.hub.group(key).next_owed(&mut moved) else {
+        let group = self.hub.group(key);
+        // Whoever comes back with a cursor gets every update that there is; whoever was too slow, each member's newest.
+        let next = if slow { group.next_conflated(&mut moved) } else { group.next_owed(&mut moved) };
+        let Some(owed) = next else {
             *pace = Pace::Live;
             return ReadOn::CaughtUp;
         };

@@ -180,9 +180,11 @@ impl Shard {
     /// Ends everything that a connection waits for: it leaves its groups, and its member may leave with it.
     pub(super) fn part(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let stomp_member = conn.session.stomp_member().cloned();
+        if let Interest::Feeds(_) = conn.interest {
+            return self.part_feeds(id);
+        }
         match std::mem::take(&mut conn.interest) {
-            Interest::None | Interest::Asked(_) => {}
+            Interest::None | Interest::Asked(_) | Interest::Feeds(_) => {}
             Interest::Poll(poll) => {
                 if let Place::Here { key, position } = poll.place {
                     self.stop_waiting(key, POLLS, position);
@@ -201,9 +203,23 @@ impl Shard {
                     self.note_presence(speaks.group, &speaks.member, Presence::Disconnected { tell });
                 }
             }
-            Interest::Feeds(feeds) => {
-                for (feed, group) in feeds.feeds.into_iter().flatten() {
-                    self.end_feed(feed, group, stomp_member.as_ref());
+        }
+    }
+
+    /// Ends all subscriptions of a STOMP connection, one by one: each may move another one of the same connection.
+    fn part_feeds(&mut self, id: ConnId) {
+        loop {
+            let Some(conn) = self.conns.get_mut(id) else { return };
+            let Interest::Feeds(feeds) = &mut conn.interest else { return };
+            match feeds.feeds.pop() {
+                None => {
+                    conn.interest = Interest::None;
+                    return;
+                }
+                Some(None) => {}
+                Some(Some((feed, group))) => {
+                    let member = conn.session.stomp_member().cloned();
+                    self.end_feed(feed, group, member.as_ref());
                 }
             }
         }

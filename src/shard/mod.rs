@@ -33,6 +33,7 @@ use crate::ids::{ConnId, GroupId, ShardId, Transport};
 use crate::limits::{Limits, Quota, RESERVED_SLOTS_MAX};
 use crate::random::Random;
 use crate::report::{Reason, Report};
+use crate::session::origin::Origins;
 use crate::session::{Context, Policy, Session};
 use crate::shard::conns::Conns;
 use crate::shard::fanout::FanOut;
@@ -53,8 +54,12 @@ pub struct ShardConfig {
     pub workers: usize,
     /// All that it does by chance follows from this.
     pub seed: u64,
-    /// What the operator decided.
-    pub policy: Policy,
+    /// A location is made up where a client gives none.
+    pub simulate: bool,
+    /// `/echo` exists.
+    pub echo: bool,
+    /// The origins that may talk to this server besides its own.
+    pub allow_origin: Vec<String>,
     /// The bounds in force.
     pub limits: Limits,
     /// How many groups the process may have, shared by all shards.
@@ -231,7 +236,11 @@ impl Shard {
             alarms: TimerWheel::new(now.tick),
             env: Env {
                 limits: config.limits,
-                policy: config.policy,
+                policy: Policy {
+                    simulate: config.simulate,
+                    echo: config.echo,
+                    origins: Origins::new(&config.allow_origin),
+                },
                 now,
                 date: HttpDate::from_unix_seconds(now.unix.seconds()),
                 draining: false,
@@ -301,7 +310,8 @@ impl Shard {
             if self.bury() || self.resume() {
                 continue;
             }
-            return self.commands.pop_front().map(|command| match command {
+            let command = self.commands.pop_front()?;
+            return Some(match command {
                 Command::ShutdownWrite(conn) => Output::ShutdownWrite { conn },
                 Command::Close(conn) => Output::Close { conn },
                 Command::ReadAgain(conn) => Output::ReadAgain { conn },
@@ -309,7 +319,10 @@ impl Shard {
                     self.report.mail.sent += 1;
                     Output::Mail { to, mail }
                 }
-                Command::HandOver(conn, to, parcel) => Output::HandOver { conn, to, parcel },
+                Command::HandOver(conn, to, parcel) => {
+                    self.forget(conn);
+                    Output::HandOver { conn, to, parcel }
+                }
                 Command::Scrape(conn) => Output::Scrape { conn },
             });
         }

@@ -96,19 +96,6 @@ impl OutQueue {
         self.owed_bytes = self.owed.iter().map(|owed| owed.bytes as usize).sum();
     }
 
-    /// Drops everything but the rest of a begun message: what comes next is a violation's last word.
-    pub(super) fn drop_queued(&mut self) {
-        if self.control_written > 0 {
-            // Part of the control bytes is out; where a frame ends in them is no longer known here, so they stay.
-            self.partial = self.control.split_off(self.control_written);
-        }
-        self.control.clear();
-        self.control_written = 0;
-        self.owed.clear();
-        self.owed_bytes = 0;
-        self.farewell.clear();
-    }
-
     /// How many bytes of updates wait, as they will be written.
     pub(super) fn owed_bytes(&self) -> usize {
         self.owed_bytes

@@ -124,8 +124,11 @@ impl Shard {
         let Session::Stomp(session) = &conn.session else { return };
         let heart_beat = session.heart_beat();
         if heart_beat.silence_max().is_some_and(|max| conn.heard.silence(now) >= max) {
+            let detail = "the heart-beats that CONNECT promised stayed away for twice their time";
+            session.encode_error(&mut self.reply, "no heart-beat", detail, None);
+            self.push_reply(id);
             self.refuse(Reason::PeerTimeout);
-            return self.kill(id);
+            return self.close_with_last_word(id);
         }
         if let Interest::Feeds(feeds) = &mut conn.interest
             && feeds.next_beat.is_some_and(|next| next <= now)

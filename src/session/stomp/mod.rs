@@ -3,19 +3,24 @@
 //! Knows subscriptions by their ids and which of their messages were acknowledged; knows no group's updates. Read the
 //! STOMP 1.2 specification, "Frames and Headers" to "Client Frames", and CONTRACT.md, section 5.
 
+mod error;
+mod subscription;
+mod transactions;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::ids::{GroupId, MemberId, Seq, parse_decimal};
-use crate::limits::{STOMP_TRANSACTION_BYTES_MAX, STOMP_TRANSACTIONS_MAX};
-use crate::report::Reason;
+use crate::ids::{MemberId, Seq, parse_decimal};
+use crate::session::stomp::error::StompError;
+pub use crate::session::stomp::subscription::{Subscription, encode_message_tail};
+use crate::session::stomp::transactions::{Act, Transactions};
 use crate::session::websocket::{self, Heard};
 use crate::session::{Context, Event, Said, Step};
 use crate::wire::Parsed;
-use crate::wire::json::{self, PublishError};
-use crate::wire::stomp::encode::{self, MessageHead};
+use crate::wire::json;
+use crate::wire::stomp::encode;
 use crate::wire::stomp::field::{self, AckMode, Destination, FieldError};
-use crate::wire::stomp::frame::{self as stomp_frame, Frame, FrameError, FrameLimits, Item, Scan};
+use crate::wire::stomp::frame::{self as stomp_frame, Frame, FrameLimits, Item, Scan};
 use crate::wire::stomp::header::append_escaped;
 use crate::wire::stomp::{Command, Version};
 use crate::wire::websocket::frame::{self as websocket_frame, CloseCode, Opcode, Side};
@@ -24,99 +29,6 @@ use crate::wire::websocket::message::Messages;
 /// How often the server can send a heart-beat and wants to receive one, at most: below a second the beats would be
 /// the load. A client that says it more slowly gets it more slowly.
 const HEART_BEAT_MS: u32 = 1000;
-
-/// One subscription of a connection.
-#[derive(Debug)]
-pub struct Subscription {
-    /// Its id with the escapes of the session's version; 1.0 allows none.
-    id: Option<Box<[u8]>>,
-    ordinal: u32,
-    group: GroupId,
-    ack: AckMode,
-    /// Messages that were sent and not acknowledged, oldest first; empty with `ack:auto`.
-    unacknowledged: VecDeque<Seq>,
-}
-
-impl Subscription {
-    /// The group it is to.
-    #[must_use]
-    pub const fn group(&self) -> GroupId {
-        self.group
-    }
-
-    /// Its number in its connection, which makes the ids of its messages.
-    #[must_use]
-    pub const fn ordinal(&self) -> u32 {
-        self.ordinal
-    }
-
-    /// Its id, as it is written in a header.
-    #[must_use]
-    pub fn id(&self) -> Option<&[u8]> {
-        self.id.as_deref()
-    }
-
-    /// Whether its messages are to be acknowledged.
-    #[must_use]
-    pub fn acknowledges(&self) -> bool {
-        self.ack != AckMode::Auto
-    }
-
-    /// How many messages wait to be acknowledged.
-    #[must_use]
-    pub fn unacknowledged(&self) -> usize {
-        self.unacknowledged.len()
-    }
-
-    /// Notes that a message is on its way.
-    pub fn note_sent(&mut self, seq: Seq) {
-        if self.acknowledges() {
-            self.unacknowledged.push_back(seq);
-        }
-    }
-
-    /// Notes that a message that was on its way is not sent after all.
-    pub fn note_unsent(&mut self, seq: Seq) {
-        if self.unacknowledged.back().is_some_and(|last| *last >= seq) {
-            self.unacknowledged.retain(|sent| *sent != seq);
-        }
-    }
-
-    /// Appends a MESSAGE, in a WebSocket text message of its own.
-    pub(super) fn encode_message(&self, out: &mut Vec<u8>, seq: Seq, update: &[u8]) {
-        let mut tail = Vec::with_capacity(128 + update.len());
-        encode::encode_message_tail(&mut tail, self.group, update);
-        self.encode_message_before(out, seq, &tail);
-    }
-
-    /// Appends a MESSAGE given the part that all subscribers of the group share.
-    pub fn encode_message_before(&self, out: &mut Vec<u8>, seq: Seq, tail: &[u8]) {
-        let head = MessageHead {
-            subscription: self.id.as_deref(),
-            ordinal: self.ordinal,
-            seq,
-            ack: self.acknowledges(),
-        };
-        websocket_frame::encode_head(out, true, Opcode::Text, head.encoded_bytes() + tail.len(), None);
-        head.encode(out);
-        out.extend_from_slice(tail);
-    }
-
-    fn acknowledge(&mut self, seq: Seq) -> bool {
-        let Some(place) = self.unacknowledged.iter().position(|sent| *sent == seq) else { return false };
-        match self.ack {
-            AckMode::Auto => {}
-            AckMode::Client => drop(self.unacknowledged.drain(..=place)),
-            AckMode::ClientIndividual => drop(self.unacknowledged.remove(place)),
-        }
-        true
-    }
-}
-
-/// Appends the part of a MESSAGE that all subscribers of a group share.
-pub fn encode_message_tail(out: &mut Vec<u8>, group: GroupId, update: &[u8]) {
-    encode::encode_message_tail(out, group, update);
-}
 
 /// When heart-beats go and are to come; 0 means not at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,49 +78,6 @@ enum State {
     Connecting,
     /// Accepts: every other client frame.
     Connected(Version),
-}
-
-#[derive(Debug, Default)]
-struct Transactions {
-    open: Vec<Transaction>,
-    bytes: usize,
-    /// What a COMMIT has let loose and nobody has acted on yet.
-    committed: VecDeque<Event>,
-}
-
-#[derive(Debug)]
-struct Transaction {
-    id: Box<str>,
-    bytes: usize,
-    steps: Vec<Act>,
-}
-
-/// What a transaction holds back.
-#[derive(Debug)]
-enum Act {
-    Publish(Said),
-    Acknowledge { ordinal: u32, seq: Seq },
-}
-
-/// A rule of the conversation that a frame broke.
-#[derive(Debug)]
-enum StompError {
-    Frame(FrameError),
-    Field(FieldError),
-    Publish(PublishError),
-    NotConnected,
-    ConnectedAlready,
-    ServerFrame(Command),
-    BadMember,
-    BadSince,
-    IdInUse,
-    UnknownSubscription,
-    SubscriptionsMax(usize),
-    UnknownTransaction,
-    TransactionInUse,
-    TransactionsMax,
-    TransactionBytesMax,
-    NotSent,
 }
 
 impl Stomp {
@@ -267,7 +136,7 @@ impl Stomp {
     /// Memory held for frames that are half received and transactions that are open.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        let transactions = self.transactions.as_ref().map_or(0, |transactions| transactions.bytes);
+        let transactions = self.transactions.as_ref().map_or(0, |transactions| transactions.bytes());
         self.messages.held_bytes() + self.held.capacity() + transactions
     }
 
@@ -283,7 +152,8 @@ impl Stomp {
                 return Step { used: 0, event };
             }
         }
-        let bytes_max = cx.limits.body_bytes_max.max(cx.limits.frame_bytes_max);
+        // A frame that is a little too long is told so by STOMP; a message too long for both, by WebSocket.
+        let bytes_max = cx.limits.body_bytes_max + cx.limits.frame_bytes_max;
         let (used, heard) = websocket::hear(&mut self.messages, input, websocket::bounds(bytes_max), out);
         let event = match heard {
             Heard::Nothing => None,
@@ -541,36 +411,14 @@ impl Stomp {
         out: &mut Vec<u8>,
     ) -> Result<Option<Event>, StompError> {
         let id = field::need(frame, "transaction")?;
-        let transactions = self.transactions.get_or_insert_default();
-        if transactions.open.iter().any(|transaction| *transaction.id == *id) {
-            return Err(StompError::TransactionInUse);
-        }
-        if transactions.open.len() >= STOMP_TRANSACTIONS_MAX {
-            return Err(StompError::TransactionsMax);
-        }
-        transactions.bytes += id.len();
-        transactions.open.push(Transaction {
-            id: Box::from(id.as_ref()),
-            bytes: id.len(),
-            steps: Vec::new(),
-        });
+        self.transactions.get_or_insert_default().begin(&id)?;
         self.give_receipt(out, receipt.as_deref());
         Ok(None)
     }
 
-    /// Keeps a frame for the COMMIT; each counts for what it holds and for a place in the list.
     fn hold_back(&mut self, id: &str, act: Act, body_bytes: usize) -> Result<(), StompError> {
         let transactions = self.transactions.as_mut().ok_or(StompError::UnknownTransaction)?;
-        let mut open = transactions.open.iter_mut();
-        let transaction = open.find(|open| *open.id == *id).ok_or(StompError::UnknownTransaction)?;
-        let bytes = body_bytes + size_of::<Act>();
-        if transactions.bytes + bytes > STOMP_TRANSACTION_BYTES_MAX {
-            return Err(StompError::TransactionBytesMax);
-        }
-        transaction.steps.push(act);
-        transaction.bytes += bytes;
-        transactions.bytes += bytes;
-        Ok(())
+        transactions.hold_back(id, act, body_bytes)
     }
 
     fn handle_commit(
@@ -579,9 +427,9 @@ impl Stomp {
         receipt: Option<Box<str>>,
         out: &mut Vec<u8>,
     ) -> Result<Option<Event>, StompError> {
-        let steps = self.end_transaction(frame)?.steps;
-        let mut events = VecDeque::with_capacity(steps.len());
-        for act in steps {
+        let acts = self.end_transaction(frame)?;
+        let mut events = VecDeque::with_capacity(acts.len());
+        for act in acts {
             match act {
                 Act::Publish(said) => events.push_back(Event::Publish(said)),
                 Act::Acknowledge { ordinal, seq } => events.extend(self.acknowledge(ordinal, seq)?),
@@ -614,13 +462,9 @@ impl Stomp {
         Ok(None)
     }
 
-    fn end_transaction(&mut self, frame: &Frame<'_>) -> Result<Transaction, StompError> {
+    fn end_transaction(&mut self, frame: &Frame<'_>) -> Result<Vec<Act>, StompError> {
         let id = field::need(frame, "transaction")?;
-        let transactions = self.transactions.as_mut().ok_or(StompError::UnknownTransaction)?;
-        let place = transactions.open.iter().position(|transaction| *transaction.id == *id);
-        let transaction = transactions.open.remove(place.ok_or(StompError::UnknownTransaction)?);
-        transactions.bytes -= transaction.bytes;
-        Ok(transaction)
+        self.transactions.as_mut().ok_or(StompError::UnknownTransaction)?.end(&id)
     }
 
     /// Writes a receipt, if one was asked for.
@@ -682,61 +526,4 @@ fn escaped(id: &str, version: Version) -> Box<[u8]> {
     let mut out = Vec::with_capacity(id.len());
     append_escaped(&mut out, id, version);
     out.into()
-}
-
-impl From<FieldError> for StompError {
-    fn from(error: FieldError) -> Self {
-        Self::Field(error)
-    }
-}
-
-impl StompError {
-    fn reason(&self) -> Reason {
-        match self {
-            Self::Frame(error) => error.reason(),
-            Self::Field(error) => error.reason(),
-            Self::Publish(_) => Reason::BadPublish,
-            Self::SubscriptionsMax(_) => Reason::SubscriptionsMax,
-            Self::TransactionsMax | Self::TransactionBytesMax => Reason::TransactionsMax,
-            Self::NotConnected
-            | Self::ConnectedAlready
-            | Self::ServerFrame(_)
-            | Self::BadMember
-            | Self::BadSince
-            | Self::IdInUse
-            | Self::UnknownSubscription
-            | Self::UnknownTransaction
-            | Self::TransactionInUse
-            | Self::NotSent => Reason::Stomp,
-        }
-    }
-}
-
-impl std::fmt::Display for StompError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Frame(error) => error.fmt(f),
-            Self::Field(error) => error.fmt(f),
-            Self::Publish(error) => error.fmt(f),
-            Self::NotConnected => write!(f, "the first frame is neither CONNECT nor STOMP"),
-            Self::ConnectedAlready => write!(f, "the session is connected already"),
-            Self::ServerFrame(command) => write!(f, "{} is a server's frame", command.label()),
-            Self::BadMember => {
-                write!(f, "member is not 1 to {} bytes of utf-8 without controls", MemberId::BYTES_MAX)
-            }
-            Self::BadSince => write!(f, "since is not an integer from 0 to {}", Seq::END - 1),
-            Self::IdInUse => write!(f, "a subscription with this id exists already"),
-            Self::UnknownSubscription => write!(f, "there is no subscription with this id"),
-            Self::SubscriptionsMax(max) => write!(f, "the connection has its {max} subscriptions already"),
-            Self::UnknownTransaction => write!(f, "there is no transaction with this id"),
-            Self::TransactionInUse => write!(f, "a transaction with this id is open already"),
-            Self::TransactionsMax => {
-                write!(f, "the connection has its {STOMP_TRANSACTIONS_MAX} transactions already")
-            }
-            Self::TransactionBytesMax => {
-                write!(f, "the open transactions would hold more than {STOMP_TRANSACTION_BYTES_MAX} bytes")
-            }
-            Self::NotSent => write!(f, "no message with this id was sent"),
-        }
-    }
 }
