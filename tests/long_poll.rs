@@ -251,8 +251,8 @@ fn client_that_ends_its_input_while_parked_has_vanished() {
     let mut wire = park(&server, "/location/long/3?timeout=60000");
     wire.send_get("/healthz");
     wire.finish_sending();
+    // What it sent behind its poll stays unread, so the kernel may end the connection with a reset.
     server.wait_until_parked("long_poll", 0);
-    wire.expect_end();
 }
 
 #[test]

@@ -51,7 +51,8 @@ fn handshake_that_is_none_is_refused() {
     check_handshake(&sample.replace("dGhlIHNhbXBsZSBub25jZQ==", "not base64 at all!!!!!!!"), &[400]);
     check_handshake(&sample.replace("Upgrade: websocket\r\n", ""), &[400, 426]);
     check_handshake(&sample.replace("Connection: Upgrade\r\n", ""), &[400, 426]);
-    check_handshake(&sample.replace("HTTP/1.1", "HTTP/1.0"), &[400]);
+    // An Upgrade over HTTP/1.0 is to be ignored (RFC 9110, section 7.8): what is left is a plain GET.
+    check_handshake(&sample.replace("HTTP/1.1", "HTTP/1.0"), &[426]);
     check_handshake(&sample.replace("GET", "POST"), &[405]);
     check_handshake("GET /ws/3 HTTP/1.1\r\nHost: a\r\n\r\n", &[400, 426]);
     check_handshake("GET /location HTTP/1.1\r\nHost: a\r\n\r\n", &[400, 426]);
@@ -399,7 +400,7 @@ fn nothing_is_published_behind_a_close() {
 
 #[test]
 fn silent_peer_is_closed() {
-    let server = Server::start(&["--peer-timeout", "500ms"]);
+    let server = Server::start(&["--peer-timeout", "1s"]);
     let mut wire = Wire::connect(&server);
     wire.send(upgrade("/ws/3"));
     wire.head().expect_status(101);

@@ -44,6 +44,10 @@ pub(super) struct Sent {
     end: usize,
     /// How much of it is its JSON.
     payload_bytes: usize,
+    /// How its subscriber stood before it was read from the ring; `None` if it waited in the queue.
+    before: Option<Pace>,
+    /// How many updates a slow subscriber was not given for it.
+    conflated: u64,
 }
 
 impl Shard {
@@ -115,9 +119,10 @@ impl Shard {
             return (front_bytes, sent);
         }
         while self.scratch.len() < UPDATE_BYTES_PER_WRITE {
-            let Some(owed) = self.next_owed(id) else { break };
-            self.encode_owed(id, &owed);
-            sent.push(Sent { owed, end: self.scratch.len(), payload_bytes: self.json.len() });
+            let Some(mut next) = self.next_owed(id) else { break };
+            self.encode_owed(id, &next.owed);
+            (next.end, next.payload_bytes) = (self.scratch.len(), self.json.len());
+            sent.push(next);
         }
         if let Some(conn) = self.conns.get(id)
             && let Some(out) = &conn.out
@@ -130,10 +135,10 @@ impl Shard {
     }
 
     /// The next update that a connection is to be written: what waits in its queue, then what it reads by cursor.
-    fn next_owed(&mut self, id: ConnId) -> Option<Owed> {
+    fn next_owed(&mut self, id: ConnId) -> Option<Sent> {
         let conn = self.conns.get_mut(id)?;
         if let Some(owed) = conn.out.as_mut().and_then(|out| out.pop_owed()) {
-            return Some(owed);
+            return Some(Sent { owed, end: 0, payload_bytes: 0, before: None, conflated: 0 });
         }
         if !conn.flags.behind {
             return None;
@@ -146,7 +151,7 @@ impl Shard {
         let mut caught_up = true;
         for sub in 0..u16::try_from(places).unwrap_or(u16::MAX) {
             match self.read_on(id, sub) {
-                ReadOn::Update(owed) => return Some(owed),
+                ReadOn::Update(next) => return Some(next),
                 ReadOn::Waits => caught_up = false,
                 ReadOn::CaughtUp => {}
             }
@@ -161,7 +166,6 @@ impl Shard {
     fn read_on(&mut self, id: ConnId, sub: u16) -> ReadOn {
         let prefetch_count = self.env.limits.prefetch_count;
         let Some(conn) = self.conns.get_mut(id) else { return ReadOn::CaughtUp };
-        let transport = conn.transport;
         let Some(Feed { place, pace }) = feed_mut(&mut conn.interest, sub) else {
             return ReadOn::CaughtUp;
         };
@@ -188,14 +192,14 @@ impl Shard {
             return ReadOn::CaughtUp;
         };
         let (update, gap) = (owed.update.clone(), owed.gap);
-        if slow {
-            self.report.conflated[transport as usize] += skipped(cursor, moved);
-        }
+        let conflated = if slow { skipped(cursor, moved) } else { 0 };
+        let before = Some(*pace);
         if let Some(subscription) = subscription.as_mut() {
             subscription.note_sent(update.seq);
         }
         *pace = Pace::Behind { cursor: moved, slow };
-        ReadOn::Update(Owed { update, sub, gap, bytes: 0 })
+        let owed = Owed { update, sub, gap, bytes: 0 };
+        ReadOn::Update(Sent { owed, end: 0, payload_bytes: 0, before, conflated })
     }
 
     /// Encodes one update into the scratch buffer, the way the connection has it written.
@@ -218,31 +222,54 @@ impl Shard {
         out.wrote_front(bytes.min(front_bytes));
         let mut start = front_bytes;
         let mut unsent = Vec::new();
-        for Sent { owed, end, payload_bytes } in sent {
+        for mut sent in sent {
+            let end = sent.end;
             if start < bytes {
                 self.report.delivered[transport] += 1;
-                let stale = micros.saturating_sub(owed.update.numbered_micros);
+                self.report.conflated[transport] += sent.conflated;
+                self.report.payload_bytes[transport].sent += sent.payload_bytes as u64;
+                let stale = micros.saturating_sub(sent.owed.update.numbered_micros);
                 self.report.staleness[transport].observe(stale, 1);
-                self.report.payload_bytes[transport].sent += payload_bytes as u64;
                 if end > bytes {
                     out.set_partial(&self.scratch[bytes..end]);
                 }
             } else {
-                unsent.push(Owed { bytes: (end - start) as u32, ..owed });
+                sent.owed.bytes = (end - start) as u32;
+                unsent.push(sent);
             }
             start = end;
-        }
-        for owed in unsent.into_iter().rev() {
-            out.put_back(owed);
         }
         if bytes > start {
             out.wrote_farewell(bytes - start);
         }
+        out.blocked = !whole;
+        self.take_back(id, unsent);
         if whole {
             self.mark_dirty(id);
         } else {
-            out.blocked = true;
             self.bound_queue(id);
+        }
+    }
+
+    /// Takes back updates that were laid out and not written: into the queue, or by turning the cursor back.
+    fn take_back(&mut self, id: ConnId, unsent: Vec<Sent>) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        for Sent { owed, before, .. } in unsent.into_iter().rev() {
+            let Some(before) = before else {
+                if let Some(out) = conn.out.as_mut() {
+                    out.put_back(owed);
+                }
+                continue;
+            };
+            if let Session::Stomp(session) = &mut conn.session
+                && let Some(subscription) = session.subscription_mut(owed.sub)
+            {
+                subscription.note_unsent(owed.update.seq);
+            }
+            if let Some(feed) = feed_mut(&mut conn.interest, owed.sub) {
+                feed.pace = before;
+                conn.flags.behind = true;
+            }
         }
     }
 
@@ -284,7 +311,7 @@ impl Shard {
 }
 
 enum ReadOn {
-    Update(Owed),
+    Update(Sent),
     /// Nothing now: its mirror is coming, or its window is full.
     Waits,
     CaughtUp,
