@@ -198,9 +198,10 @@ async def body_with_nul(server):
         await stomp.connect()
         await stomp.subscribe(group)
         await stomp.send("SEND", "a\0b", destination=f"/pub/share/{group}", content_length=3, receipt="r")
+        # Receipts go before data.
+        await stomp.expect("RECEIPT", receipt_id="r")
         update = read_update((await stomp.expect("MESSAGE")).body)
         assert 0 <= update["x"] < 100 and 0 <= update["y"] < 100, update
-        await stomp.expect("RECEIPT", receipt_id="r")
 
 
 @check("every client frame that asks gets its receipt, in every version")

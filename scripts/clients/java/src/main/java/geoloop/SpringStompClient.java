@@ -136,21 +136,15 @@ public final class SpringStompClient {
             return session.send("/pub/share/" + group, location);
         }
 
-        @Override
-        public Type getPayloadType(StompHeaders headers) {
-            return byte[].class;
-        }
-
-        /** Only an ERROR frame has no subscription to go to. */
-        @Override
-        public void handleFrame(StompHeaders headers, Object payload) {
-            errors.add(headers);
-        }
-
+        /** A converter for JSON can make nothing of the plain text of an ERROR, so that is where its headers come. */
         @Override
         public void handleException(StompSession session, StompCommand command, StompHeaders headers, byte[] payload,
                 Throwable exception) {
-            failures.add(exception);
+            if (command == StompCommand.ERROR) {
+                errors.add(headers);
+            } else {
+                failures.add(exception);
+            }
         }
 
         @Override
