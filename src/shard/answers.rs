@@ -69,8 +69,8 @@ impl Shard {
     pub(super) fn become_session(&mut self, id: ConnId, session: Session) {
         if let Some(conn) = self.conns.get_mut(id) {
             conn.session = session;
-            conn.deadline = Deadline::NONE;
         }
+        self.clear_deadline(id);
     }
 
     /// Has a connection wait for something; false if it is gone.

@@ -68,11 +68,22 @@ const _: () = assert!(size_of::<Option<Conn>>() <= 128);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Deadline(Tick);
 
+impl Default for Deadline {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 impl Deadline {
     pub(super) const NONE: Self = Self(Tick(u64::MAX));
 
     pub(super) const fn at(tick: Tick) -> Self {
         Self(tick)
+    }
+
+    /// The tick that lies `wait` after `now`; never, if there is nothing to wait for.
+    pub(super) fn after(now: Tick, wait: Option<Duration>) -> Self {
+        wait.map_or(Self::NONE, |wait| Self(now.after(wait)))
     }
 
     /// The tick; `None` for never.
@@ -109,7 +120,7 @@ pub(super) enum Interest {
     /// Every update of one group, on SSE or WebSocket.
     Stream(Stream),
     /// Every update of several groups, on STOMP; by place in the session's table.
-    Feeds(Box<Feeds>),
+    Feeds(Feeds),
 }
 
 /// A request that another shard is asked about.
@@ -162,9 +173,9 @@ pub(super) struct Speaks {
 pub(super) struct Feeds {
     pub(super) feeds: Vec<Option<(Feed, GroupId)>>,
     /// When the next heart-beat goes out.
-    pub(super) next_beat: Option<Tick>,
+    pub(super) next_beat: Deadline,
     /// DISCONNECT has come, and waits for the publishes before it to be numbered.
-    pub(super) leaving: Option<Leaving>,
+    pub(super) leaving: Option<Box<Leaving>>,
 }
 
 /// A client that goes once all that it sent has taken effect.

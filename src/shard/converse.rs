@@ -25,10 +25,16 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(id) else { return Reading::Hold };
         conn.heard = HeardAt::new(now);
         let reading = match conn.unread.take() {
-            None => self.converse(id, bytes),
+            None => {
+                let (reading, used) = self.converse(id, bytes);
+                if used < bytes.len() {
+                    self.keep_unread(id, Box::new(Unread { bytes: bytes[used..].to_vec() }));
+                }
+                reading
+            }
             Some(mut unread) => {
                 unread.bytes.extend_from_slice(bytes);
-                self.converse(id, &mut unread.bytes)
+                self.converse_unread(id, unread)
             }
         };
         // Counted afterwards: a connection's first bytes are what tells its transport.
@@ -74,47 +80,65 @@ impl Shard {
         self.kill(id);
     }
 
-    /// Lets the session speak, as far as it may; keeps what is left of the input.
-    pub(super) fn converse(&mut self, id: ConnId, input: &mut [u8]) -> Reading {
+    /// Lets the session speak of bytes that were kept, and keeps what is left of them.
+    fn converse_unread(&mut self, id: ConnId, mut unread: Box<Unread>) -> Reading {
+        let (reading, used) = self.converse(id, &mut unread.bytes);
+        // The rest stays where it is: a peer that sends byte by byte has none of them copied twice.
+        unread.bytes.drain(..used);
+        if !unread.bytes.is_empty() {
+            self.keep_unread(id, unread);
+        }
+        reading
+    }
+
+    fn keep_unread(&mut self, id: ConnId, unread: Box<Unread>) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.unread = Some(unread);
+        }
+    }
+
+    /// Lets the session speak, as far as it may; says whether to read on, and how much of the input is done with.
+    fn converse(&mut self, id: ConnId, input: &mut [u8]) -> (Reading, usize) {
+        let gone = (Reading::Hold, input.len());
         let mut used = 0;
-        let Some(before) = self.conns.get(id).map(|conn| awaits(&conn.session)) else { return Reading::Hold };
+        let Some(before) = self.conns.get(id).map(|conn| awaits(&conn.session)) else { return gone };
         let mut had_event = false;
         loop {
             let queue_bytes_max = self.env.limits.queue_bytes_max;
-            let Some(conn) = self.conns.get_mut(id) else { return Reading::Hold };
-            if conn.flags.dead || conn.must_wait(queue_bytes_max, PUBLISHES_UNDER_WAY_MAX) {
+            let Some(conn) = self.conns.get_mut(id) else { return gone };
+            if conn.flags.dead {
+                return gone;
+            }
+            if conn.must_wait(queue_bytes_max, PUBLISHES_UNDER_WAY_MAX) {
                 break;
             }
             let cx = self.env.context(self.id, id);
             let step = conn.session.decode(&mut input[used..], &cx, &mut self.reply);
             self.push_reply(id);
             let idle = step.used == 0 && step.event.is_none();
+            used += step.used;
             if let Some(event) = step.event {
                 had_event = true;
                 match self.dispatch(id, event) {
                     Flow::Go => {}
-                    Flow::Gone => return Reading::Hold,
+                    Flow::Gone => return gone,
                     Flow::Move(to, event) => {
-                        self.hand_over(id, to, *event, &input[used + step.used..]);
-                        return Reading::Hold;
+                        self.hand_over(id, to, *event, &input[used..]);
+                        return gone;
                     }
                 }
             }
-            used += step.used;
             if idle {
                 break;
             }
         }
-        self.rest(id, &input[used..], before, had_event)
+        (self.rest(id, before, had_event), used)
     }
 
-    /// After a connection has spoken: keeps its unread bytes, minds its deadlines, and says whether to read on.
-    fn rest(&mut self, id: ConnId, unread: &[u8], before: Option<Awaits>, had_event: bool) -> Reading {
+    /// After a connection has spoken: minds its deadlines, and says whether to read on.
+    fn rest(&mut self, id: ConnId, before: Option<Awaits>, had_event: bool) -> Reading {
         let queue_bytes_max = self.env.limits.queue_bytes_max;
         let Some(conn) = self.conns.get_mut(id) else { return Reading::Hold };
-        if !unread.is_empty() {
-            conn.unread = Some(Box::new(Unread { bytes: unread.to_vec() }));
-        }
         if let Session::Closing { dropped } = conn.session
             && dropped > LINGER_BYTES_MAX
         {
@@ -159,9 +183,9 @@ impl Shard {
     pub(super) fn resume(&mut self) -> bool {
         let Some(id) = self.resumed.pop_front() else { return false };
         let Some(conn) = self.conns.get_mut(id) else { return true };
-        let mut unread = conn.unread.take().unwrap_or_default();
-        let was_held = conn.flags.held;
-        let reading = self.converse(id, &mut unread.bytes);
+        let unread = conn.unread.take().unwrap_or_default();
+        let was_held = std::mem::take(&mut conn.flags.held);
+        let reading = self.converse_unread(id, unread);
         if was_held && reading == Reading::Go {
             self.commands.push_back(Command::ReadAgain(id));
         }
@@ -188,7 +212,8 @@ impl Shard {
         let session = std::mem::replace(&mut conn.session, Session::Closing { dropped: 0 });
         let out = conn.out.take();
         let control = out.map(|mut out| out.take_control()).unwrap_or_default();
-        let parcel = Parcel { session, event, unread: unread.to_vec(), control };
+        let transport = conn.transport;
+        let parcel = Parcel { session, transport, event, unread: unread.to_vec(), control };
         self.commands.push_back(Command::HandOver(id, to, Box::new(parcel)));
     }
 
@@ -197,16 +222,16 @@ impl Shard {
         let id = self.conns.insert(parcel.session, self.env.now.tick);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.flags = Flags { settled: true, ..Flags::default() };
+            conn.transport = parcel.transport;
         }
         self.adopt_interest(id);
         self.reply.extend_from_slice(&parcel.control);
         self.push_reply(id);
-        let mut unread = parcel.unread;
         match self.dispatch(id, parcel.event) {
             Flow::Go => {}
             Flow::Gone | Flow::Move(..) => return (id, Reading::Hold),
         }
-        let reading = self.converse(id, &mut unread);
+        let reading = self.converse_unread(id, Box::new(Unread { bytes: parcel.unread }));
         (id, reading)
     }
 }

@@ -380,7 +380,7 @@ impl Shard {
     fn on_disconnect(&mut self, id: ConnId, receipt: Option<Box<str>>) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         if let Interest::Feeds(feeds) = &mut conn.interest {
-            feeds.leaving = Some(Leaving { receipt });
+            feeds.leaving = Some(Box::new(Leaving { receipt }));
         }
         self.leave_if_done(id);
     }

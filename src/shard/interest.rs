@@ -251,9 +251,9 @@ impl Shard {
         let now = self.env.now.tick;
         let Some(conn) = self.conns.get_mut(id) else { return };
         let Session::Stomp(stomp) = &conn.session else { return };
-        let next_beat = stomp.heart_beat().send_every().map(|every| now.after(every));
-        conn.interest = Interest::Feeds(Box::new(Feeds { next_beat, ..Feeds::default() }));
-        conn.deadline = Deadline::NONE;
+        let next_beat = Deadline::after(now, stomp.heart_beat().send_every());
+        conn.interest = Interest::Feeds(Feeds { next_beat, ..Feeds::default() });
+        self.clear_deadline(id);
         self.plan_heart_beat(id);
     }
 }

@@ -11,6 +11,7 @@ use crate::ids::GroupId;
 use crate::ids::MemberId;
 use crate::ids::Seq;
 use crate::ids::ShardId;
+use crate::ids::Transport;
 use crate::location::Publish;
 use crate::location::Update;
 use crate::report::Reason;
@@ -214,6 +215,8 @@ pub enum Presence {
 pub struct Parcel {
     /// The conversation so far.
     pub session: Session,
+    /// What it is counted as.
+    pub transport: Transport,
     /// What the connection asked for and nobody has acted on yet.
     pub event: Event,
     /// Bytes that were read behind it.

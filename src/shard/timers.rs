@@ -64,6 +64,15 @@ impl Shard {
         conn.alarm = Some(self.alarms.insert(deadline, Alarm::Conn(id)));
     }
 
+    /// Nothing need happen to a connection on its own. Its alarm goes too: a parked connection would pay for it in memory.
+    pub(super) fn clear_deadline(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.deadline = Deadline::NONE;
+        if let Some(alarm) = conn.alarm.take() {
+            self.alarms.cancel(alarm);
+        }
+    }
+
     fn handle_alarm(&mut self, id: ConnId) {
         let now = self.env.now.tick;
         let Some(conn) = self.conns.get_mut(id) else { return };
@@ -131,9 +140,9 @@ impl Shard {
             return self.close_with_last_word(id);
         }
         if let Interest::Feeds(feeds) = &mut conn.interest
-            && feeds.next_beat.is_some_and(|next| next <= now)
+            && feeds.next_beat.tick().is_some_and(|next| next <= now)
         {
-            feeds.next_beat = heart_beat.send_every().map(|every| now.after(every));
+            feeds.next_beat = Deadline::after(now, heart_beat.send_every());
             if conn.out.as_ref().is_none_or(|out| out.control().is_empty()) {
                 self.say(id, |out, _| stomp::encode_heart_beat(out));
             }
@@ -150,7 +159,7 @@ impl Shard {
         };
         let silence = conn.heard.silence(now);
         let silent_in = session.heart_beat().silence_max().map(|max| max.saturating_sub(silence));
-        let beat_in = feeds.next_beat.map(|beat| beat.since(now));
+        let beat_in = feeds.next_beat.tick().map(|beat| beat.since(now));
         if let Some(wait) = silent_in.into_iter().chain(beat_in).min() {
             self.set_deadline(id, wait);
         }

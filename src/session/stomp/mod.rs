@@ -62,14 +62,23 @@ impl HeartBeat {
 pub struct Stomp {
     messages: Messages,
     state: State,
-    /// The front of a frame whose rest is in a message to come, or frames behind one that is being acted on.
-    held: Vec<u8>,
-    scan: Scan,
+    held: Option<Box<Held>>,
     subscriptions: Vec<Option<Subscription>>,
     subscribed_ever: u32,
     member: Option<MemberId>,
     heart_beat: HeartBeat,
     transactions: Option<Box<Transactions>>,
+}
+
+/// The front of a frame whose rest is in a message to come, or frames behind one that is being acted on.
+#[derive(Debug)]
+struct Held {
+    bytes: Vec<u8>,
+    /// How many of them are done with.
+    at: usize,
+    scan: Scan,
+    /// They end inside a frame: nothing can be made of them before more comes.
+    is_partial: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +96,7 @@ impl Stomp {
         Self {
             messages: Messages::new(Side::Client),
             state: State::Connecting,
-            held: Vec::new(),
-            scan: Scan::default(),
+            held: None,
             subscriptions: Vec::new(),
             subscribed_ever: 0,
             member: None,
@@ -137,7 +145,7 @@ impl Stomp {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         let transactions = self.transactions.as_ref().map_or(0, |transactions| transactions.bytes());
-        self.messages.held_bytes() + self.held.capacity() + transactions
+        self.messages.held_bytes() + self.held.as_ref().map_or(0, |held| held.bytes.capacity()) + transactions
     }
 
     /// Takes the next frame; what the protocol itself answers is written to `out`.
@@ -145,9 +153,8 @@ impl Stomp {
         if let Some(event) = self.transactions.as_mut().and_then(|open| open.committed.pop_front()) {
             return Step::new(0, event);
         }
-        if !self.held.is_empty() && !self.held_is_partial() {
-            let held = std::mem::take(&mut self.held);
-            let event = self.decode_frames(&held, 0, cx, out);
+        if let Some(held) = self.held.take_if(|held| !held.is_partial) {
+            let event = self.decode_held(held, cx, out);
             if event.is_some() {
                 return Step { used: 0, event };
             }
@@ -164,36 +171,51 @@ impl Stomp {
         Step { used, event }
     }
 
-    /// Whether the held bytes were looked at already and end inside a frame.
-    fn held_is_partial(&self) -> bool {
-        self.scan != Scan::default()
-    }
-
     fn decode_payload(&mut self, payload: &[u8], cx: &Context<'_>, out: &mut Vec<u8>) -> Option<Event> {
-        if self.held.is_empty() {
-            return self.decode_frames(payload, 0, cx, out);
+        if let Some(mut held) = self.held.take() {
+            held.bytes.extend_from_slice(payload);
+            return self.decode_held(held, cx, out);
         }
-        let mut held = std::mem::take(&mut self.held);
-        held.extend_from_slice(payload);
-        self.decode_frames(&held, 0, cx, out)
+        let mut scan = Scan::default();
+        let (used, event) = self.decode_frames(payload, &mut scan, cx, out);
+        if used < payload.len() {
+            let bytes = payload[used..].to_vec();
+            self.held = Some(Box::new(Held { bytes, at: 0, scan, is_partial: event.is_none() }));
+        }
+        event
     }
 
-    /// Decodes frames until one asks for something; the rest of `bytes` is held.
+    fn decode_held(&mut self, mut held: Box<Held>, cx: &Context<'_>, out: &mut Vec<u8>) -> Option<Event> {
+        let (used, event) = self.decode_frames(&held.bytes[held.at..], &mut held.scan, cx, out);
+        held.at += used;
+        held.is_partial = event.is_none();
+        if held.is_partial {
+            // What is done with goes before more is appended.
+            held.bytes.drain(..held.at);
+            held.at = 0;
+        }
+        if held.at < held.bytes.len() {
+            self.held = Some(held);
+        }
+        event
+    }
+
+    /// Decodes frames until one asks for something, or the rest is part of one; says how many bytes are done with.
     fn decode_frames(
         &mut self,
         bytes: &[u8],
-        mut at: usize,
+        scan: &mut Scan,
         cx: &Context<'_>,
         out: &mut Vec<u8>,
-    ) -> Option<Event> {
+    ) -> (usize, Option<Event>) {
         let limits = FrameLimits {
             frame_bytes_max: cx.limits.frame_bytes_max,
             headers_max: cx.limits.frame_headers_max,
         };
-        let version = self.version();
+        let mut at = 0;
         while at < bytes.len() {
-            let rest = &bytes[at..];
-            let event = match stomp_frame::decode(rest, version, limits, &mut self.scan) {
+            // CONNECT may be in front of frames that its version spells differently.
+            let event = match stomp_frame::decode(&bytes[at..], self.version(), limits, scan) {
                 Ok(Parsed::Partial) => break,
                 Ok(Parsed::Complete { value: Item::LineEnds, used }) => {
                     at += used;
@@ -204,23 +226,18 @@ impl Stomp {
                     match self.handle_frame(&frame, cx, out) {
                         Ok(event) => event,
                         Err(error) => {
-                            Some(self.refuse(out, &error, frame.headers.value("receipt").as_deref()))
+                            let receipt = frame.headers.value("receipt");
+                            Some(self.refuse(out, &error, receipt.as_deref()))
                         }
                     }
                 }
                 Err(error) => Some(self.refuse(out, &StompError::Frame(error), None)),
             };
             if event.is_some() {
-                self.held = bytes[at..].to_vec();
-                return event;
-            }
-            if version != self.version() {
-                // CONNECT may be in front of frames that its version spells differently.
-                return self.decode_frames(bytes, at, cx, out);
+                return (at, event);
             }
         }
-        self.held = bytes[at..].to_vec();
-        None
+        (at, None)
     }
 
     fn version(&self) -> Version {
@@ -314,7 +331,7 @@ impl Stomp {
         }
         let ordinal = self.subscribed_ever;
         self.subscribed_ever += 1;
-        let subscription = Subscription { id, ordinal, group, ack, unacknowledged: VecDeque::new() };
+        let subscription = Subscription::new(id, ordinal, group, ack);
         let place = self.subscriptions.iter().position(Option::is_none).unwrap_or_else(|| {
             self.subscriptions.reserve_exact(1);
             self.subscriptions.push(None);

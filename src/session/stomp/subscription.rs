@@ -15,11 +15,21 @@ pub struct Subscription {
     pub(super) ordinal: u32,
     pub(super) group: GroupId,
     pub(super) ack: AckMode,
-    /// Messages that were sent and not acknowledged, oldest first; empty with `ack:auto`.
-    pub(super) unacknowledged: VecDeque<Seq>,
+    /// `None` with `ack:auto`, whose subscriptions are most and need not pay for it.
+    pub(super) window: Option<Box<Window>>,
 }
 
+/// The messages of a subscription that were sent and not acknowledged, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Window(VecDeque<Seq>);
+
 impl Subscription {
+    /// A subscription that has been sent nothing yet.
+    pub(super) fn new(id: Option<Box<[u8]>>, ordinal: u32, group: GroupId, ack: AckMode) -> Self {
+        let window = (ack != AckMode::Auto).then(Box::default);
+        Self { id, ordinal, group, ack, window }
+    }
+
     /// The group it is to.
     #[must_use]
     pub const fn group(&self) -> GroupId {
@@ -40,27 +50,27 @@ impl Subscription {
 
     /// Whether its messages are to be acknowledged.
     #[must_use]
-    pub fn acknowledges(&self) -> bool {
-        self.ack != AckMode::Auto
+    pub const fn acknowledges(&self) -> bool {
+        self.window.is_some()
     }
 
     /// How many messages wait to be acknowledged.
     #[must_use]
     pub fn unacknowledged(&self) -> usize {
-        self.unacknowledged.len()
+        self.window.as_ref().map_or(0, |window| window.0.len())
     }
 
     /// Notes that a message is on its way.
     pub fn note_sent(&mut self, seq: Seq) {
-        if self.acknowledges() {
-            self.unacknowledged.push_back(seq);
+        if let Some(window) = &mut self.window {
+            window.0.push_back(seq);
         }
     }
 
     /// Notes that a message that was on its way is not sent after all.
     pub fn note_unsent(&mut self, seq: Seq) {
-        if self.unacknowledged.back().is_some_and(|last| *last >= seq) {
-            self.unacknowledged.retain(|sent| *sent != seq);
+        if let Some(window) = &mut self.window {
+            window.0.retain(|sent| *sent != seq);
         }
     }
 
@@ -86,11 +96,12 @@ impl Subscription {
 
     /// Takes an acknowledgement; false if no such message waits for one.
     pub(super) fn acknowledge(&mut self, seq: Seq) -> bool {
-        let Some(place) = self.unacknowledged.iter().position(|sent| *sent == seq) else { return false };
+        let Some(Window(sent)) = self.window.as_deref_mut() else { return false };
+        let Some(place) = sent.iter().position(|sent| *sent == seq) else { return false };
         match self.ack {
             AckMode::Auto => {}
-            AckMode::Client => drop(self.unacknowledged.drain(..=place)),
-            AckMode::ClientIndividual => drop(self.unacknowledged.remove(place)),
+            AckMode::Client => drop(sent.drain(..=place)),
+            AckMode::ClientIndividual => drop(sent.remove(place)),
         }
         true
     }
