@@ -43,7 +43,7 @@ pub struct TimerKey {
 
 /// Deadlines, each with a value to hand out once it has come.
 ///
-/// Invariant: no deadline lies before `elapsed`, and each timer lies where [`TimerWheel::place`] says.
+/// Invariant: no deadline lies before `elapsed`, and each timer lies where `place` says.
 #[derive(Clone, Debug)]
 pub struct TimerWheel<T> {
     nodes: Slab<Node<T>>,

@@ -1,7 +1,7 @@
 //! The turn: waits for what happens, hands it to the shard, does what the shard wants done.
 //!
 //! The only folder of the server that knows mio and channels. It moves bytes, reads the clock and counts system calls;
-//! it decides nothing about conversations. Read [`Reactor::turn`] first.
+//! it decides nothing about conversations. Read `Reactor::turn` first.
 
 pub mod crew;
 mod listener;

@@ -195,23 +195,33 @@ pub(super) enum Place {
 }
 
 /// What one subscriber is owed of one group.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Feed {
     pub(super) place: Place,
     pub(super) pace: Pace,
 }
 
 /// How a subscriber takes its updates.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) enum Pace {
     /// Accepts: each update as it is told. Next: `Behind`, when too much waits for its socket.
     Live,
     /// Accepts: what follows the cursor, read from the ring as its socket drains. Next: `Live`, when caught up.
-    Behind {
-        cursor: Cursor,
-        /// It fell behind by itself; what it does not get for that counts as conflated.
-        slow: bool,
-    },
+    Behind(Box<Behind>),
+}
+
+/// How far a subscriber has come that reads by cursor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Behind {
+    pub(super) cursor: Cursor,
+    /// It fell behind by itself: it gets each member's newest, and what it does not get for that counts as conflated.
+    pub(super) slow: bool,
+}
+
+impl Pace {
+    pub(super) fn behind(cursor: Cursor, slow: bool) -> Self {
+        Self::Behind(Box::new(Behind { cursor, slow }))
+    }
 }
 
 /// The table of connections.

@@ -7,7 +7,7 @@ use crate::route::{Endpoint, RouteError};
 use crate::session::http::{self, Reply, Request, Upgrade, UpgradeError};
 use crate::session::origin::Verdict;
 use crate::session::sse::{self, RETRY};
-use crate::session::stomp::{self, Stomp};
+use crate::session::stomp;
 use crate::session::websocket::WebSocket;
 use crate::session::{Context, Event, Said, Session};
 use crate::shard::conns::{About, Asked, Interest, Leaving, Speaks, Stream};
@@ -269,7 +269,7 @@ impl Shard {
         let Some(upgrade) = self.admit_upgrade(id, kind, reply, upgrade) else { return };
         self.count_answer(kind, Status::SwitchingProtocols);
         self.say(id, |out, _| upgrade.encode_switching(out));
-        self.become_session(id, Session::Stomp(Box::new(Stomp::new())));
+        self.become_session(id, Session::Stomp(Box::default()));
         self.set_deadline(id, self.env.limits.connect_timeout);
     }
 

@@ -152,7 +152,8 @@ impl Shard {
             }
         }
         self.fan.json.clear();
-        if group.waiters().len() > 0 {
+        let waiters_here = group.waiters().len();
+        if waiters_here > 0 {
             for update in &updates {
                 json::encode_update(&mut self.fan.json.bytes, update, false);
                 self.fan.json.end_piece();
@@ -303,7 +304,7 @@ impl Shard {
                     // Its window is full: it reads on from here, conflated, once messages are acknowledged.
                     let cursor = Cursor::before(update.seq, false);
                     if let Some(feed) = feed_mut(&mut conn.interest, sub) {
-                        feed.pace = Pace::Behind { cursor, slow: true };
+                        feed.pace = Pace::behind(cursor, true);
                         conn.flags.behind = true;
                     }
                     break;
@@ -332,13 +333,13 @@ impl Shard {
         }
         while let Some(owed) = out.pop_owed() {
             let Some(feed) = feed_mut(&mut conn.interest, owed.sub) else { continue };
-            let is_first = match feed.pace {
+            let is_first = match &feed.pace {
                 Pace::Live => true,
-                Pace::Behind { cursor, .. } => cursor.after >= owed.update.seq,
+                Pace::Behind(behind) => behind.cursor.after >= owed.update.seq,
             };
             if is_first {
                 let cursor = Cursor::before(owed.update.seq, owed.gap);
-                feed.pace = Pace::Behind { cursor, slow: true };
+                feed.pace = Pace::behind(cursor, true);
                 conn.flags.behind = true;
             }
             if let Session::Stomp(session) = &mut conn.session

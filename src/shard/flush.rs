@@ -9,7 +9,7 @@ use crate::ids::ConnId;
 use crate::limits::{LINGER_TIME_MAX, WRITE_BYTES_MAX};
 use crate::session::Session;
 use crate::session::stomp::Subscription;
-use crate::shard::conns::{Feed, Interest, Pace, Place};
+use crate::shard::conns::{Behind, Feed, Interest, Pace, Place};
 use crate::shard::interest::feed_mut;
 use crate::shard::out_queue::Owed;
 use crate::shard::{Command, Shard, Wrote};
@@ -45,7 +45,7 @@ pub(super) struct Sent {
     /// How much of it is its JSON.
     payload_bytes: usize,
     /// How its subscriber stood before it was read from the ring; `None` if it waited in the queue.
-    before: Option<Pace>,
+    before: Option<Behind>,
     /// How many updates a slow subscriber was not given for it.
     conflated: u64,
 }
@@ -169,7 +169,8 @@ impl Shard {
         let Some(Feed { place, pace }) = feed_mut(&mut conn.interest, sub) else {
             return ReadOn::CaughtUp;
         };
-        let Pace::Behind { cursor, slow } = *pace else { return ReadOn::CaughtUp };
+        let Pace::Behind(behind) = pace else { return ReadOn::CaughtUp };
+        let Behind { cursor, slow } = **behind;
         let Place::Here { key, .. } = *place else { return ReadOn::Waits };
         let mut subscription = match &mut conn.session {
             Session::Stomp(session) => session.subscription_mut(sub),
@@ -193,11 +194,11 @@ impl Shard {
         };
         let (update, gap) = (owed.update.clone(), owed.gap);
         let conflated = if slow { skipped(cursor, moved) } else { 0 };
-        let before = Some(*pace);
+        let before = Some(Behind { cursor, slow });
         if let Some(subscription) = subscription.as_mut() {
             subscription.note_sent(update.seq);
         }
-        *pace = Pace::Behind { cursor: moved, slow };
+        behind.cursor = moved;
         let owed = Owed { update, sub, gap, bytes: 0 };
         ReadOn::Update(Sent { owed, end: 0, payload_bytes: 0, before, conflated })
     }
@@ -267,7 +268,7 @@ impl Shard {
                 subscription.note_unsent(owed.update.seq);
             }
             if let Some(feed) = feed_mut(&mut conn.interest, owed.sub) {
-                feed.pace = before;
+                feed.pace = Pace::behind(before.cursor, before.slow);
                 conn.flags.behind = true;
             }
         }

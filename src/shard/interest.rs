@@ -4,7 +4,6 @@
 use std::collections::hash_map::Entry;
 
 use crate::hub::GroupKey;
-use crate::hub::group::Cursor;
 use crate::hub::waiters::{Lane, Waiter};
 use crate::ids::{ConnId, GroupId, MemberId, Seq, ShardId};
 use crate::limits::{GIANT_GROUP_SUBSCRIBERS, MIRROR_LINGER};
@@ -86,12 +85,12 @@ impl Shard {
 
     /// Makes a subscriber one of a group's waiters; what it is owed already it reads by its cursor.
     pub(super) fn settle_in(&mut self, id: ConnId, sub: u16, key: GroupKey, since: Option<Seq>) {
-        let Some(lane) = self.conns.get(id).and_then(|conn| lane(conn)) else { return };
+        let Some(lane) = self.conns.get(id).and_then(lane) else { return };
         let position = self.wait_in(id, sub, key, lane);
         let group = self.hub.group(key);
         let pace = match since {
             None => Pace::Live,
-            Some(_) => Pace::Behind { cursor: group.start(since), slow: false },
+            Some(_) => Pace::behind(group.start(since), false),
         };
         let place = Place::Here { key, position };
         let Some(conn) = self.conns.get_mut(id) else { return };
@@ -301,5 +300,5 @@ fn place_mut(interest: &mut Interest, sub: u16) -> Option<&mut Place> {
 
 /// A feed that waits for its mirror.
 pub(super) const fn coming_feed() -> Feed {
-    Feed { place: Place::Coming, pace: Pace::Behind { cursor: Cursor::at(Seq::ZERO), slow: false } }
+    Feed { place: Place::Coming, pace: Pace::Live }
 }

@@ -211,6 +211,7 @@ pub struct Shard {
     /// When everyone must be gone; means something while draining.
     drain_ends: Tick,
     /// Emptied queues.
+    #[expect(clippy::vec_box, reason = "a connection takes its queue as a box and gives it back as one")]
     pool: Vec<Box<OutQueue>>,
     /// What is being said, before it goes into a queue.
     reply: Vec<u8>,

@@ -118,8 +118,8 @@ impl Shard {
             match &mut conn.interest {
                 Interest::Poll(poll) if poll.place == Place::Coming => self.park(id, key, since),
                 Interest::Feeds(feeds) => {
-                    let feed = feeds.feeds.get(usize::from(sub)).copied().flatten();
-                    if feed.is_some_and(|(feed, its)| feed.place == Place::Coming && its == group) {
+                    let feed = feeds.feeds.get(usize::from(sub)).and_then(Option::as_ref);
+                    if feed.is_some_and(|(feed, its)| feed.place == Place::Coming && *its == group) {
                         self.settle_in(id, sub, key, since);
                         self.give_receipt(id, receipt.as_deref());
                     }
