@@ -104,7 +104,7 @@ pub enum SlowConsumer {
     Disconnect,
 }
 
-/// The bounds that flags can set; the default of each is the contract's.
+/// The bounds that flags can set; the default of each is told in README.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Request line plus headers.

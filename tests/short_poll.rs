@@ -539,7 +539,7 @@ const FAMILIES: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn scrape_holds_every_series_of_the_contract() {
+fn scrape_holds_every_promised_series() {
     let server = Server::start(&[]);
     server.publish(3, "alice", 1, 2);
     for target in ["/metrics", "/actuator/prometheus"] {

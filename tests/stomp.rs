@@ -92,7 +92,7 @@ fn frames_of_the_seeds_script_work() {
 // Publishing and hearing.
 
 #[test]
-fn message_has_every_header_of_the_contract() {
+fn message_has_every_promised_header() {
     let server = Server::start(&[]);
     let mut stomp = Stomp::connect(&server);
     stomp.subscribe("auto", 3);

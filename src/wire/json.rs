@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn update_is_written_as_the_contract_shows_it() {
+    fn update_is_written_as_readme_shows_it() {
         check_update(
             &update(115_964_116_992_001, Some("alice"), moved(12.5, 48.25)),
             false,

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn event_is_written_as_the_contract_shows_it() {
+    fn event_is_written_as_readme_shows_it() {
         let written = encoded(|out| encode_event(out, Seq::new(17), br#"{"seq":17}"#));
         assert_eq!(written, "id: 17\nevent: location\ndata: {\"seq\":17}\n\n");
         check(&written, event(Some("17"), Some("location"), Some(r#"{"seq":17}"#)));

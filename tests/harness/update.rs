@@ -18,12 +18,12 @@ pub(crate) struct Update {
 }
 
 impl Update {
-    /// Reads an update and refuses anything that the contract does not write: other keys, another order, blanks.
+    /// Reads an update and refuses anything that README does not show: other keys, another order, blanks.
     #[track_caller]
     pub(crate) fn parse(text: &str) -> Self {
         match Self::read(text) {
             Some(update) => update,
-            None => panic!("not an update as the contract writes it: {text:?}"),
+            None => panic!("not an update as README shows it: {text:?}"),
         }
     }
 

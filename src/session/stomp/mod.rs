@@ -1,7 +1,7 @@
 //! The conversation of STOMP over WebSocket: frames in, subscriptions and publishes up, receipts and errors out.
 //!
 //! Knows subscriptions by their ids and which of their messages were acknowledged; knows no group's updates. Read the
-//! STOMP 1.2 specification, "Frames and Headers" to "Client Frames", and CONTRACT.md, section 5.
+//! STOMP 1.2 specification, "Frames and Headers" to "Client Frames".
 
 mod error;
 mod subscription;
