@@ -258,11 +258,14 @@ impl Bare {
         Self(stream)
     }
 
-    /// The next message, which must be one unmasked text frame of at most 125 bytes.
+    /// The next message, which must be one unmasked text frame of at most 125 bytes; pings are passed over.
     #[track_caller]
     pub(crate) fn text(&mut self) -> String {
-        let mut head = [0; 2];
-        self.0.read_exact(&mut head).expect("a frame arrives");
+        const PING: [u8; 2] = [0x89, 0];
+        let mut head = PING;
+        while head == PING {
+            self.0.read_exact(&mut head).expect("a frame arrives");
+        }
         assert_eq!(head[0], TEXT, "one whole text message");
         assert!(head[1] <= 125, "a short frame without a mask, not {:#x}", head[1]);
         let mut payload = vec![0; usize::from(head[1])];
