@@ -87,8 +87,15 @@ pub const AT_AHEAD_MAX: Duration = Duration::from_secs(5);
 /// A paused listener tries again this often, for descriptors come free elsewhere too.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Descriptors kept for the listener, poll, waker, log, signals and for telling newcomers no.
-pub const DESCRIPTORS_RESERVED: u64 = 128;
+/// Descriptors kept for newcomers that are told no (64) and for standard streams, signals and whatever a library opens.
+pub const DESCRIPTORS_RESERVED: u64 = 64 + 32;
+
+/// Descriptors that each worker needs besides one a listening address: its poll and its waker.
+pub const DESCRIPTORS_PER_WORKER: u64 = 2;
+
+/// Readiness events that a reactor takes at once, and so the most connections that are read, and commonly answered, in
+/// one turn; as many emptied queues are kept for them.
+pub const EVENTS_PER_TURN_MAX: usize = 1024;
 
 /// How long a mirror of another shard's group outlives its last local subscriber, so that a client that polls
 /// again and again does not have the group copied to it each time.

@@ -3,15 +3,17 @@
 use std::fmt;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::Config;
-use crate::limits::DESCRIPTORS_RESERVED;
+use crate::limits::{DESCRIPTORS_PER_WORKER, DESCRIPTORS_RESERVED};
 use crate::reactor::crew::{Bell, Crew, CrewConfig};
-use crate::reactor::{Bind, bind};
+use crate::reactor::{Bind, Reactor, bind};
 
 /// Why the server could not start, or ended.
 #[derive(Debug)]
@@ -51,11 +53,10 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
     };
     let binds = config.listen.iter().map(bind).collect::<Result<Vec<Bind>, _>>()?;
     let addresses: Vec<SocketAddr> = binds.iter().map(|bind| bind.address).collect();
-    let connections_max =
-        config.max_connections.unwrap_or_else(|| descriptors.saturating_sub(DESCRIPTORS_RESERVED).max(1));
+    let connections_max = connections_max(config, descriptors);
     let crew = CrewConfig {
         workers: config.workers,
-        connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
+        connections_max,
         simulate: config.simulate,
         echo: config.echo,
         allow_origin: config.allow_origin.clone(),
@@ -67,9 +68,22 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
     let signals = signals.map_err(|error| ServerError::Start("watch for signals", error))?;
     let handle = signals.handle();
     let window = config.drain_window;
-    let watcher = thread::spawn(move || watch(signals, &bell, window));
-    let start = |(index, reactor): (usize, crate::reactor::Reactor)| {
-        thread::Builder::new().name(format!("worker-{index}")).spawn(|| reactor.run())
+    let bell = Arc::new(bell);
+    let watcher = thread::spawn({
+        let bell = bell.clone();
+        move || watch(signals, &bell, window)
+    });
+    let start = |(index, reactor): (usize, Reactor)| {
+        let rings = RingsOnPanic(bell.clone());
+        let work = move || {
+            let rings = rings;
+            let ended = reactor.run();
+            if ended.is_err() {
+                rings.0.stop();
+            }
+            ended
+        };
+        thread::Builder::new().name(format!("worker-{index}")).spawn(work)
     };
     let workers = reactors.into_iter().enumerate().map(start).collect::<io::Result<Vec<_>>>();
     let workers = workers.map_err(|error| ServerError::Start("start a worker", error))?;
@@ -88,6 +102,30 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
     result
 }
 
+/// How many connections there may be: what was asked for, as far as descriptors reach.
+fn connections_max(config: &Config, descriptors: u64) -> usize {
+    let per_worker = DESCRIPTORS_PER_WORKER + config.listen.len() as u64;
+    let reserved = DESCRIPTORS_RESERVED + config.workers as u64 * per_worker;
+    let possible = descriptors.saturating_sub(reserved).max(1);
+    let asked = config.max_connections.unwrap_or(possible);
+    if asked > possible {
+        log::warn!("--max-connections {asked} is cut to {possible}: there are {descriptors} descriptors");
+    }
+    usize::try_from(asked.min(possible)).unwrap_or(usize::MAX)
+}
+
+/// Stops the other workers when one panics: a server that has lost the groups of one shard would leave their clients
+/// waiting for good.
+struct RingsOnPanic(Arc<Bell>);
+
+impl Drop for RingsOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.stop();
+        }
+    }
+}
+
 /// Raises the limit of descriptors to what the system lets us have; what it is then.
 fn raise_descriptors() -> u64 {
     rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024)
@@ -101,7 +139,7 @@ fn announce(address: SocketAddr) {
 }
 
 /// The first signal drains, the second stops.
-fn watch(mut signals: Signals, bell: &Bell, window: std::time::Duration) {
+fn watch(mut signals: Signals, bell: &Bell, window: Duration) {
     let mut draining = false;
     for _ in signals.forever() {
         if draining {

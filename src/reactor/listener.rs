@@ -157,7 +157,9 @@ impl Reactor {
                 }
                 Err(error) if is_about_one(&error) => {}
                 Err(error) => {
-                    log::warn!("accepting pauses: {error}");
+                    if !matches!(self.listeners[index].state, State::Paused { .. }) {
+                        log::warn!("accepting pauses: {error}");
+                    }
                     self.listeners[index].state = State::Paused { until: now.after(ACCEPT_RETRY) };
                     return;
                 }

@@ -21,7 +21,7 @@ use mio::{Events, Poll};
 
 use crate::clock::{Clock, Now, Tick};
 use crate::ids::{ConnId, ShardId};
-use crate::limits::{MAILBOX_LETTERS_PER_TURN_MAX, READ_BYTES_PER_TURN_MAX};
+use crate::limits::{EVENTS_PER_TURN_MAX, MAILBOX_LETTERS_PER_TURN_MAX, READ_BYTES_PER_TURN_MAX};
 use crate::reactor::listener::Listener;
 pub use crate::reactor::listener::{Bind, bind};
 use crate::reactor::mailbox::{Letter, Mailbox, Post};
@@ -69,9 +69,6 @@ const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How soon letters that a full mailbox did not take are tried again.
 const POST_RETRY: Duration = Duration::from_millis(1);
-
-/// Readiness events taken at once.
-const EVENTS_PER_TURN_MAX: usize = 1024;
 
 /// One worker: a shard and the sockets that it drives.
 pub struct Reactor {
@@ -178,6 +175,7 @@ impl Reactor {
         self.take_mail();
         // What was left over goes first: it has waited longest.
         for conn in std::mem::take(&mut self.later) {
+            self.sockets.set_queued(conn, false);
             self.read(conn);
         }
         for event in events {
@@ -245,7 +243,7 @@ impl Reactor {
                 if held && self.sockets.is_read_closed(conn) {
                     self.shard.handle_read_closed(conn);
                 } else if !held {
-                    self.later.push(conn);
+                    self.read_later(conn);
                 }
                 return;
             }
@@ -262,13 +260,20 @@ impl Reactor {
                         self.sockets.note_unread(conn);
                     }
                     if full && reading == Reading::Go {
-                        return self.later.push(conn);
+                        return self.read_later(conn);
                     }
                     if !self.sockets.is_read_closed(conn) {
                         return;
                     }
                 }
             }
+        }
+    }
+
+    /// Has a connection read next turn; once, however often it is asked for.
+    fn read_later(&mut self, conn: ConnId) {
+        if self.sockets.set_queued(conn, true) {
+            self.later.push(conn);
         }
     }
 
@@ -298,7 +303,7 @@ impl Reactor {
                 Output::ReadAgain { conn } => {
                     self.sockets.set_held(conn, false);
                     if self.sockets.take_unread(conn) {
-                        self.later.push(conn);
+                        self.read_later(conn);
                     }
                 }
                 Output::Mail { to, mail } => self.post.send(to, Letter::Mail(mail)),

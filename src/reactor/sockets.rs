@@ -30,6 +30,8 @@ struct Socket {
     unread: bool,
     /// The peer has closed its side.
     read_closed: bool,
+    /// It is among those that are read next turn.
+    queued: bool,
 }
 
 /// What epoll was told.
@@ -64,6 +66,7 @@ impl Sockets {
             held: false,
             unread: false,
             read_closed: false,
+            queued: false,
         });
     }
 
@@ -144,7 +147,8 @@ impl Sockets {
         if socket.registered == Registered::Nothing {
             return Some((socket.stream, 0));
         }
-        registry.deregister(&mut socket.stream).ok()?;
+        // It fails only if epoll does not know the socket, which is as good.
+        let _ = registry.deregister(&mut socket.stream);
         Some((socket.stream, 1))
     }
 
@@ -164,6 +168,11 @@ impl Sockets {
         if let Some(socket) = self.get_mut(conn) {
             socket.held = held;
         }
+    }
+
+    /// Notes whether a socket is among those that are read next turn; false if nothing changes by that.
+    pub(super) fn set_queued(&mut self, conn: ConnId, queued: bool) -> bool {
+        self.get_mut(conn).is_some_and(|socket| std::mem::replace(&mut socket.queued, queued) != queued)
     }
 
     /// Bytes may lie there that no edge will tell of.

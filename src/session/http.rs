@@ -4,7 +4,6 @@
 //! RFC 9110, section 10.1.1 (Expect) first.
 
 use crate::ids::{GroupId, Seq};
-use crate::report::Reason;
 use crate::route::{self, Endpoint, Method, RouteError};
 use crate::session::origin::Verdict;
 use crate::session::{Context, Event, Step};
@@ -282,8 +281,12 @@ impl Request {
     }
 }
 
-fn join<'a>(values: impl Iterator<Item = &'a [u8]>) -> Box<[u8]> {
-    values.collect::<Vec<_>>().join(&b", "[..]).into()
+fn join<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Box<[u8]> {
+    let first = values.next().unwrap_or_default();
+    match values.next() {
+        None => first.into(),
+        Some(second) => [first, second].into_iter().chain(values).collect::<Vec<_>>().join(&b", "[..]).into(),
+    }
 }
 
 fn read_upgrade(head: &RequestHead<'_>, stomp: bool) -> Result<Upgrade, UpgradeError> {
@@ -303,17 +306,13 @@ fn read_upgrade(head: &RequestHead<'_>, stomp: bool) -> Result<Upgrade, UpgradeE
 
 fn refuse_head(out: &mut Vec<u8>, cx: &Context<'_>, error: HeadError) -> Step {
     encode_last_problem(out, cx, error.status(), &error.to_string());
-    Step::new(0, Event::Failed(error.reason()))
+    Step::new(0, Event::Failed { reason: error.reason(), status: Some(error.status()) })
 }
 
 fn refuse_body(out: &mut Vec<u8>, cx: &Context<'_>, mut reply: Reply, error: BodyError) -> Step {
     reply.keep_alive = false;
     encode_problem(out, cx, reply, error.status(), &error.to_string());
-    let reason = match error.status() {
-        Status::ContentTooLarge => Reason::BodyMax,
-        _other => Reason::BadRequest,
-    };
-    Step::new(0, Event::Failed(reason))
+    Step::new(0, Event::Failed { reason: error.reason(), status: Some(error.status()) })
 }
 
 /// Begins an answer: status, `Date`, and what the origin and the connection ask for.

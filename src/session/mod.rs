@@ -27,7 +27,7 @@ use crate::session::origin::Origins;
 use crate::session::stomp::Stomp;
 use crate::session::stomp::Subscription;
 use crate::session::websocket::WebSocket;
-use crate::wire::http::response::HttpDate;
+use crate::wire::http::response::{HttpDate, Status};
 use crate::wire::json::PublishBody;
 use crate::wire::json::PublishError;
 
@@ -99,7 +99,12 @@ pub enum Event {
     /// The last word is in `out`: drop what else is queued, write it, close.
     Closed,
     /// The peer broke a rule; the last word is in `out`: drop what else is queued, write it, close.
-    Failed(Reason),
+    Failed {
+        /// The rule.
+        reason: Reason,
+        /// The status of the answer that said so, over HTTP.
+        status: Option<Status>,
+    },
 }
 
 /// A location as it was said over WebSocket or STOMP.
@@ -116,6 +121,11 @@ pub struct Said {
 }
 
 impl Event {
+    /// A rule was broken on something else than HTTP.
+    const fn failed(reason: Reason) -> Self {
+        Self::Failed { reason, status: None }
+    }
+
     /// The group that the event names, if it names one that its connection should be at home with.
     #[must_use]
     pub fn group(&self) -> Option<GroupId> {
@@ -128,7 +138,7 @@ impl Event {
             | Self::Acknowledged { .. }
             | Self::Disconnect { .. }
             | Self::Closed
-            | Self::Failed(_) => None,
+            | Self::Failed { .. } => None,
         }
     }
 }

@@ -16,7 +16,7 @@ pub enum Verdict {
     /// No Origin, or the server's own: allowed, and the answer says nothing about it.
     Own,
     /// Listed: allowed, and the answer says so. The number is its place in the list.
-    Listed(u8),
+    Listed(u16),
     /// Every origin is allowed, and the answer says so.
     Any,
     /// None of these.
@@ -41,7 +41,7 @@ impl Origins {
             return Verdict::Any;
         }
         let place = self.listed.iter().position(|listed| listed.as_bytes().eq_ignore_ascii_case(origin));
-        match place.and_then(|place| u8::try_from(place).ok()) {
+        match place.and_then(|place| u16::try_from(place).ok()) {
             Some(place) => Verdict::Listed(place),
             None => Verdict::Foreign,
         }

@@ -41,7 +41,7 @@ impl WebSocket {
             }
             Heard::Binary(_) => {
                 frame::encode_close(out, CloseCode::UNSUPPORTED, "a location is a text message");
-                Step::new(used, Event::Failed(Reason::WebSocket))
+                Step::new(used, Event::failed(Reason::WebSocket))
             }
             Heard::End(event) => Step::new(used, event),
         }
@@ -122,7 +122,7 @@ pub(super) fn hear<'a>(
 
 fn refuse(out: &mut Vec<u8>, violation: Violation) -> Event {
     frame::encode_close(out, violation.close_code(), &violation.to_string());
-    Event::Failed(violation.reason())
+    Event::failed(violation.reason())
 }
 
 /// Writes one update as a text message.

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use crate::ids::{ConnId, GroupId, Seq, Transport};
+use crate::limits::EVENTS_PER_TURN_MAX;
 use crate::location::Update;
 use crate::report::{self, Reason};
 use crate::session::http::{self, Reply};
 use crate::session::{Context, Session, sse};
-use crate::shard::conns::{About, Asked, Deadline, Interest};
+use crate::shard::conns::{About, Asked, Conn, Interest};
 use crate::shard::mail::{Answer, Outcome, Question, Refused};
 use crate::shard::out_queue::OutQueue;
-use crate::shard::{Command, POOLED_QUEUES_MAX, Shard};
+use crate::shard::{Command, Shard};
 use crate::wire::http::response::{self, Status};
 use crate::wire::json;
 
@@ -30,8 +31,7 @@ impl Shard {
             return;
         }
         if let Some(conn) = self.conns.get_mut(id) {
-            let out = conn.out.get_or_insert_with(|| self.pool.pop().unwrap_or_default());
-            out.push_control(&self.reply);
+            queue_of(conn, &mut self.pool).push_control(&self.reply);
             self.mark_dirty(id);
         }
         self.reply.clear();
@@ -41,7 +41,7 @@ impl Shard {
     /// Has a connection flushed at the end of the turn.
     pub(super) fn mark_dirty(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let out = conn.out.get_or_insert_with(|| self.pool.pop().unwrap_or_default());
+        let out = queue_of(conn, &mut self.pool);
         if !out.dirty && !out.blocked {
             out.dirty = true;
             self.dirty.push_back(id);
@@ -50,7 +50,7 @@ impl Shard {
 
     /// Takes back a queue that has been emptied.
     pub(super) fn release(&mut self, mut out: Box<OutQueue>) {
-        if self.pool.len() < POOLED_QUEUES_MAX {
+        if self.pool.len() < EVENTS_PER_TURN_MAX {
             out.recycle();
             self.pool.push(out);
         }
@@ -59,8 +59,7 @@ impl Shard {
     /// Counts a connection as another kind from now on.
     pub(super) fn set_transport(&mut self, id: ConnId, transport: Transport) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if conn.transport != transport {
-            conn.transport = transport;
+        if conn.counted_as.change(transport) {
             self.report.connections_total[transport as usize] += 1;
         }
     }
@@ -77,7 +76,7 @@ impl Shard {
     pub(super) fn set_interest(&mut self, id: ConnId, interest: Interest) -> bool {
         let Some(conn) = self.conns.get_mut(id) else { return false };
         conn.interest = interest;
-        conn.deadline = Deadline::NONE;
+        self.clear_deadline(id);
         true
     }
 
@@ -87,18 +86,18 @@ impl Shard {
 
     /// An answer is queued: the connection goes on to the next request, or closes.
     pub(super) fn after_answer(&mut self, id: ConnId, reply: Reply) {
-        if reply.keep_alive && !self.env.draining {
-            if self.conns.get(id).is_some_and(|conn| !conn.flags.surplus) {
-                self.set_deadline(id, self.env.limits.idle_timeout);
-            }
+        if reply.keep_alive {
+            self.set_deadline(id, self.env.limits.idle_timeout);
+            self.plan_goodbye(id);
             self.resume_later(id);
         } else {
             self.close_when_written(id);
         }
     }
 
-    /// The connection closes, in stages, once all that it is owed is written.
+    /// The connection closes, in stages, once all that it is owed is written, however long its peer takes to read that.
     pub(super) fn close_when_written(&mut self, id: ConnId) {
+        self.clear_deadline(id);
         self.mark_dirty(id);
         if let Some(out) = self.conns.get_mut(id).and_then(|conn| conn.out.as_mut()) {
             out.closes = true;
@@ -219,7 +218,6 @@ impl Shard {
         };
         match outcome {
             Outcome::Numbered(update) => {
-                self.report.publishes[Transport::Http as usize] += 1;
                 self.encode_json(&update);
                 if kind == report::Asked::SseOneShot {
                     let mut event = Vec::with_capacity(256);
@@ -242,13 +240,7 @@ impl Shard {
     /// Says what became of a location that came over WebSocket or STOMP.
     pub(super) fn answer_said(&mut self, id: ConnId, outcome: Outcome, receipt: Option<&str>) {
         match outcome {
-            Outcome::Numbered(_) => {
-                if let Some(conn) = self.conns.get(id) {
-                    self.report.publishes[conn.transport as usize] += 1;
-                }
-                self.give_receipt(id, receipt);
-            }
-            Outcome::NothingLeft => self.give_receipt(id, receipt),
+            Outcome::Numbered(_) | Outcome::NothingLeft => self.give_receipt(id, receipt),
             Outcome::Refused(Refused::Stale) => {
                 self.refuse(Reason::Stale);
                 self.give_receipt(id, receipt);
@@ -426,10 +418,8 @@ impl Shard {
     /// The counts of all shards have been gathered and rendered.
     pub fn handle_scraped(&mut self, id: ConnId, content_type: &str, text: &[u8]) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let Interest::Asked(Asked { reply, about: About::Scrape, .. }) = std::mem::take(&mut conn.interest)
-        else {
-            return;
-        };
+        let Interest::Asked(Asked { reply, about: About::Scrape }) = conn.interest else { return };
+        conn.interest = Interest::None;
         let reply = self.reply_now(reply);
         self.answer_content(id, report::Asked::Metrics, reply, content_type, text);
     }
@@ -449,7 +439,7 @@ impl Shard {
     }
 
     /// Forgets a connection after it has left all groups; what its socket needs is the caller's to say.
-    pub(super) fn forget(&mut self, id: ConnId) -> Option<super::conns::Conn> {
+    pub(super) fn forget(&mut self, id: ConnId) -> Option<Conn> {
         self.part(id);
         let conn = self.conns.remove(id)?;
         if let Some(alarm) = conn.alarm {
@@ -477,4 +467,9 @@ impl Shard {
         }
         true
     }
+}
+
+/// What a connection is owed, from now on in a queue of its own.
+pub(super) fn queue_of<'a>(conn: &'a mut Conn, pool: &mut Vec<Box<OutQueue>>) -> &'a mut OutQueue {
+    conn.out.get_or_insert_with(|| pool.pop().unwrap_or_default())
 }

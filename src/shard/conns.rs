@@ -8,6 +8,7 @@ use crate::clock::Tick;
 use crate::hub::GroupKey;
 use crate::hub::group::Cursor;
 use crate::ids::{ConnId, GroupId, MemberId, Transport};
+use crate::limits::{Limits, PUBLISHES_UNDER_WAY_MAX};
 use crate::session::Session;
 use crate::session::http::Reply;
 use crate::shard::out_queue::OutQueue;
@@ -34,7 +35,7 @@ pub(super) struct Conn {
     /// Publishes that other shards have not answered yet.
     pub(super) under_way: u8,
     /// What it is counted as.
-    pub(super) transport: Transport,
+    pub(super) counted_as: CountedAs,
     pub(super) flags: Flags,
 }
 
@@ -49,10 +50,54 @@ pub(super) struct Flags {
     pub(super) dead: bool,
     /// It came when there was no place: only probes and scrapes are answered.
     pub(super) surplus: bool,
-    /// Its peer has closed its side: nothing more will come.
-    pub(super) ended: bool,
+    /// What may still come.
+    pub(super) input: Input,
     /// A STOMP subscription has fallen behind: its feeds are looked at when it is flushed.
     pub(super) behind: bool,
+}
+
+/// What a peer may still send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Input {
+    /// Anything.
+    #[default]
+    Open,
+    /// It has closed its side; bytes before that may be unread.
+    HungUp,
+    /// Nothing: all of it was read.
+    Ended,
+}
+
+/// What a connection is and was counted as, in one byte: its transport, and a bit for each that it ever was.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CountedAs(u8);
+
+const NOW_BITS: u8 = 3;
+const _: () =
+    assert!(Transport::ALL.len() - 1 <= 8 - NOW_BITS as usize, "Http, where all begin, needs no bit");
+
+impl CountedAs {
+    pub(super) const fn new(transport: Transport) -> Self {
+        Self(transport as u8 | Self::bit(transport))
+    }
+
+    const fn bit(transport: Transport) -> u8 {
+        match transport {
+            Transport::Http => 0,
+            other => 1 << (NOW_BITS + other as u8 - 1),
+        }
+    }
+
+    pub(super) const fn now(self) -> Transport {
+        Transport::ALL[(self.0 & ((1 << NOW_BITS) - 1)) as usize]
+    }
+
+    /// Changes the transport; true if it never was that before.
+    pub(super) const fn change(&mut self, transport: Transport) -> bool {
+        let is_new = self.0 & Self::bit(transport) == 0 && !matches!(transport, Transport::Http);
+        self.0 = (self.0 >> NOW_BITS << NOW_BITS) | transport as u8 | Self::bit(transport);
+        is_new
+    }
 }
 
 /// Bytes that were read and cannot be acted on yet.
@@ -117,6 +162,8 @@ pub(super) enum Interest {
     Asked(Asked),
     /// The next update, as the answer to a long poll.
     Poll(Poll),
+    /// The mirror of the group that it wants a stream of.
+    Opening { ticket: u32 },
     /// Every update of one group, on SSE or WebSocket.
     Stream(Stream),
     /// Every update of several groups, on STOMP; by place in the session's table.
@@ -189,7 +236,7 @@ pub(super) struct Leaving {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// Nowhere yet: the group's mirror has been sent for.
-    Coming,
+    Coming { ticket: u32 },
     /// In the lane of its form, at this position.
     Here { key: GroupKey, position: u32 },
 }
@@ -251,7 +298,7 @@ impl Conns {
             heard: HeardAt::new(now),
             generation,
             under_way: 0,
-            transport: Transport::Http,
+            counted_as: CountedAs::new(Transport::Http),
             flags: Flags::default(),
         });
         ConnId { slot: u32::try_from(slot).expect("descriptors are fewer than 2^32"), generation }
@@ -298,25 +345,37 @@ impl Conns {
 }
 
 impl Conn {
+    /// What it is counted as.
+    pub(super) const fn transport(&self) -> Transport {
+        self.counted_as.now()
+    }
+
     /// Whether its peer may not be listened to for now: it waits for an answer, or has too much under way or unsent.
-    pub(super) fn must_wait(&self, queue_bytes_max: usize, under_way_max: u8) -> bool {
+    pub(super) fn must_wait(&self, limits: &Limits) -> bool {
         let waits = match &self.interest {
-            Interest::Asked(_) | Interest::Poll(_) => true,
-            // What it publishes goes to the group of its feed, which must be known.
-            Interest::Stream(stream) => stream.feed.place == Place::Coming,
+            Interest::Asked(_) | Interest::Poll(_) | Interest::Opening { .. } => true,
             Interest::Feeds(feeds) => feeds.leaving.is_some(),
-            Interest::None => false,
+            Interest::None | Interest::Stream(_) => false,
         };
         waits
-            || self.under_way >= under_way_max
-            || self.out.as_ref().is_some_and(|out| out.control().len() > queue_bytes_max || out.closes)
+            || self.under_way >= PUBLISHES_UNDER_WAY_MAX
+            || self.out.as_ref().is_some_and(|out| out.control().len() > limits.queue_bytes_max || out.closes)
     }
 
     /// Whether it keeps a request or stream open until there is something to say.
     pub(super) fn is_parked(&self) -> bool {
         match &self.interest {
-            Interest::Poll(_) | Interest::Stream(_) | Interest::Feeds(_) => true,
+            Interest::Poll(_) | Interest::Opening { .. } | Interest::Stream(_) | Interest::Feeds(_) => true,
             Interest::None | Interest::Asked(_) => false,
+        }
+    }
+
+    /// Whether it is parked and not read: then the end of its peer's input is all that it can still hear.
+    pub(super) fn is_deaf(&self) -> bool {
+        match &self.interest {
+            Interest::Poll(_) | Interest::Opening { .. } => true,
+            Interest::Stream(_) => self.under_way == 0,
+            Interest::None | Interest::Asked(_) | Interest::Feeds(_) => false,
         }
     }
 
@@ -325,7 +384,7 @@ impl Conn {
         match &self.interest {
             Interest::Poll(_) | Interest::Stream(_) => 1,
             Interest::Feeds(feeds) => feeds.feeds.iter().flatten().count(),
-            Interest::None | Interest::Asked(_) => 0,
+            Interest::None | Interest::Asked(_) | Interest::Opening { .. } => 0,
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Bytes to events: feeds what a connection sent to its session, as far as it may speak, and keeps the rest.
 
 use crate::ids::{ConnId, ShardId, Transport};
-use crate::limits::{LINGER_BYTES_MAX, PUBLISHES_UNDER_WAY_MAX};
+use crate::limits::LINGER_BYTES_MAX;
 use crate::session::http::Awaits;
 use crate::session::{Event, Session};
-use crate::shard::conns::{Flags, HeardAt, Interest, Unread};
+use crate::shard::conns::{CountedAs, Flags, HeardAt, Input, Unread};
 use crate::shard::mail::Parcel;
 use crate::shard::{Command, Reading, Shard, placement};
 
@@ -39,7 +39,7 @@ impl Shard {
         };
         // Counted afterwards: a connection's first bytes are what tells its transport.
         if let Some(conn) = self.conns.get(id) {
-            self.report.wire_bytes[conn.transport as usize].received += bytes.len() as u64;
+            self.report.wire_bytes[conn.transport() as usize].received += bytes.len() as u64;
         } else {
             self.report.wire_bytes[Transport::Http as usize].received += bytes.len() as u64;
         }
@@ -50,9 +50,8 @@ impl Shard {
     ///
     /// While parked that means that it is gone; otherwise what it is owed is written first.
     pub fn handle_ended(&mut self, id: ConnId) {
-        let queue_bytes_max = self.env.limits.queue_bytes_max;
         let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.flags.ended = true;
+        conn.flags.input = Input::Ended;
         let answers = match conn.session {
             Session::Http(_) => !conn.is_parked(),
             Session::Echo(_) => true,
@@ -60,17 +59,21 @@ impl Shard {
         };
         if !answers {
             self.kill(id);
-        } else if !conn.must_wait(queue_bytes_max, PUBLISHES_UNDER_WAY_MAX) {
+        } else if !conn.must_wait(&self.env.limits) {
             self.finish_ended(id);
         }
     }
 
     /// The socket says that the peer closed its side, while bytes before that may be unread.
     ///
-    /// A parked connection is not read, so this is all that it will hear.
+    /// A parked connection is not read, so this is all that it will hear: its peer is gone. A WebSocket whose publishes are
+    /// under way is not parked but only held: the rest of what it said is read first.
     pub fn handle_read_closed(&mut self, id: ConnId) {
-        let parked = |interest: &Interest| matches!(interest, Interest::Poll(_) | Interest::Stream(_));
-        if self.conns.get(id).is_some_and(|conn| parked(&conn.interest)) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.flags.input == Input::Open {
+            conn.flags.input = Input::HungUp;
+        }
+        if conn.is_deaf() {
             self.handle_ended(id);
         }
     }
@@ -104,12 +107,11 @@ impl Shard {
         let Some(before) = self.conns.get(id).map(|conn| awaits(&conn.session)) else { return gone };
         let mut had_event = false;
         loop {
-            let queue_bytes_max = self.env.limits.queue_bytes_max;
             let Some(conn) = self.conns.get_mut(id) else { return gone };
             if conn.flags.dead {
                 return gone;
             }
-            if conn.must_wait(queue_bytes_max, PUBLISHES_UNDER_WAY_MAX) {
+            if conn.must_wait(&self.env.limits) {
                 break;
             }
             let cx = self.env.context(self.id, id);
@@ -137,7 +139,6 @@ impl Shard {
 
     /// After a connection has spoken: minds its deadlines, and says whether to read on.
     fn rest(&mut self, id: ConnId, before: Option<Awaits>, had_event: bool) -> Reading {
-        let queue_bytes_max = self.env.limits.queue_bytes_max;
         let Some(conn) = self.conns.get_mut(id) else { return Reading::Hold };
         if let Session::Closing { dropped } = conn.session
             && dropped > LINGER_BYTES_MAX
@@ -145,10 +146,14 @@ impl Shard {
             self.kill(id);
             return Reading::Hold;
         }
-        let waits = conn.must_wait(queue_bytes_max, PUBLISHES_UNDER_WAY_MAX);
+        if conn.flags.input != Input::Open && conn.is_deaf() {
+            self.kill(id);
+            return Reading::Hold;
+        }
+        let waits = conn.must_wait(&self.env.limits);
         conn.flags.held = waits;
         let after = awaits(&conn.session);
-        if !waits && conn.flags.ended && matches!(conn.session, Session::Http(_)) {
+        if !waits && conn.flags.input == Input::Ended && matches!(conn.session, Session::Http(_)) {
             self.finish_ended(id);
             return Reading::Hold;
         }
@@ -173,7 +178,7 @@ impl Shard {
     /// A connection's wait is over: it may have said more meanwhile.
     pub(super) fn resume_later(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get(id)
-            && (conn.flags.held || conn.unread.is_some() || conn.flags.ended)
+            && (conn.flags.held || conn.unread.is_some() || conn.flags.input != Input::Open)
         {
             self.resumed.push_back(id);
         }
@@ -181,6 +186,9 @@ impl Shard {
 
     /// Goes on with one connection whose wait is over; false if there is none.
     pub(super) fn resume(&mut self) -> bool {
+        if self.congested {
+            return false;
+        }
         let Some(id) = self.resumed.pop_front() else { return false };
         let Some(conn) = self.conns.get_mut(id) else { return true };
         let unread = conn.unread.take().unwrap_or_default();
@@ -212,7 +220,7 @@ impl Shard {
         let session = std::mem::replace(&mut conn.session, Session::Closing { dropped: 0 });
         let out = conn.out.take();
         let control = out.map(|mut out| out.take_control()).unwrap_or_default();
-        let transport = conn.transport;
+        let transport = conn.transport();
         let parcel = Parcel { session, transport, event, unread: unread.to_vec(), control };
         self.commands.push_back(Command::HandOver(id, to, Box::new(parcel)));
     }
@@ -222,9 +230,10 @@ impl Shard {
         let id = self.conns.insert(parcel.session, self.env.now.tick);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.flags = Flags { settled: true, ..Flags::default() };
-            conn.transport = parcel.transport;
+            conn.counted_as = CountedAs::new(parcel.transport);
         }
         self.adopt_interest(id);
+        self.plan_goodbye(id);
         self.reply.extend_from_slice(&parcel.control);
         self.push_reply(id);
         match self.dispatch(id, parcel.event) {

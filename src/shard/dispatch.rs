@@ -1,19 +1,20 @@
 //! Events to deeds: what each thing that a connection asks for means for groups, mail and the connection itself.
 
+use crate::hub::group::Published;
 use crate::ids::{ConnId, GroupId, Seq, Transport};
 use crate::location::{Change, Publish};
 use crate::report::{self, Reason};
 use crate::route::{Endpoint, RouteError};
 use crate::session::http::{self, Reply, Request, Upgrade, UpgradeError};
 use crate::session::origin::Verdict;
-use crate::session::sse::{self, RETRY};
 use crate::session::stomp;
 use crate::session::websocket::WebSocket;
-use crate::session::{Context, Event, Said, Session};
-use crate::shard::conns::{About, Asked, Interest, Leaving, Speaks, Stream};
+use crate::session::{Event, Said, Session};
+use crate::shard::conns::{About, Asked, Feed, Interest, Leaving, Pace, Place, Speaks};
 use crate::shard::converse::Flow;
-use crate::shard::interest::{Coming, Entered, coming_feed};
-use crate::shard::mail::{Mail, Outcome, Presence, Question, Refused, Ticket};
+use crate::shard::interest::Errand;
+use crate::shard::mail::{Mail, Outcome, Question, Refused, Ticket};
+use crate::shard::streams::{Kind, Opening};
 use crate::shard::{Command, Shard};
 use crate::wire::http::response::Status;
 use crate::wire::json::{PublishBody, PublishError};
@@ -21,18 +22,10 @@ use crate::wire::json::{PublishBody, PublishError};
 /// The live page.
 const PAGE: &[u8] = include_bytes!("../page/index.html");
 
-/// A stream that is about to be opened.
-struct Opening {
-    kind: report::Asked,
-    reply: Reply,
-    group: GroupId,
-    speaks: Option<Box<Speaks>>,
-    session: Session,
-}
-
 impl Shard {
     /// Acts on what a connection asks for.
-    pub(super) fn dispatch(&mut self, id: ConnId, event: Event) -> Flow {
+    pub(super) fn dispatch(&mut self, id: ConnId, mut event: Event) -> Flow {
+        self.draw_group(&mut event);
         if let Some(home) = self.destination(id, &event) {
             return Flow::Move(home, Box::new(event));
         }
@@ -41,33 +34,47 @@ impl Shard {
             Event::Publish(said) => self.on_said(id, said),
             Event::Connected => self.start_feeds(id),
             Event::Subscribe { sub, group, since, receipt } => {
-                let coming = Coming { conn: id, sub, since, receipt };
-                self.on_subscribe(id, group, coming);
+                self.on_subscribe(id, sub, group, since, receipt)
             }
             Event::Unsubscribe { sub, receipt } => self.on_unsubscribe(id, sub, receipt.as_deref()),
             Event::Acknowledged { .. } => self.mark_behind_dirty(id),
             Event::Disconnect { receipt } => self.on_disconnect(id, receipt),
             Event::Closed => self.close_with_last_word(id),
-            Event::Failed(reason) => {
+            Event::Failed { reason, status } => {
                 self.refuse(reason);
+                if let Some(status) = status {
+                    self.count_answer(report::Asked::Unknown, status);
+                }
                 self.close_with_last_word(id);
             }
         }
         if self.conns.get(id).is_none_or(|conn| conn.flags.dead) { Flow::Gone } else { Flow::Go }
     }
 
+    /// `/ws` puts the client into a group drawn at random, which must be known before its connection moves home.
+    fn draw_group(&mut self, event: &mut Event) {
+        if let Event::Request(request) = event
+            && let Ok(Endpoint::WebSocket { group: group @ None, .. }) = &mut request.endpoint
+        {
+            *group = Some(self.random.seed_group());
+        }
+    }
+
     fn on_request(&mut self, id: ConnId, request: Request) {
-        let reply = request.reply;
-        let endpoint = match &request.endpoint {
-            Ok(endpoint) => endpoint.clone(),
-            Err(error) => return self.answer_route_error(id, reply, *error),
+        let mut reply = self.reply_now(request.reply);
+        // A newcomer without a place gets one answer.
+        reply.keep_alive &= self.conns.get(id).is_some_and(|conn| !conn.flags.surplus);
+        let forbidden = request.endpoint.as_ref().is_ok_and(|endpoint| is_forbidden(endpoint, &request));
+        let endpoint = match request.endpoint {
+            Ok(endpoint) => endpoint,
+            Err(error) => return self.answer_route_error(id, reply, error),
         };
         let kind = endpoint.asked();
         self.set_transport(id, transport_of(&endpoint));
         if self.conns.get(id).is_some_and(|conn| conn.flags.surplus) && !is_probe(&endpoint) {
             return self.answer_unavailable(id, kind, reply, Reason::ConnectionsMax, "every place is taken");
         }
-        if is_forbidden(&endpoint, &request) {
+        if forbidden {
             self.refuse(Reason::Origin);
             let detail = "this origin may not do that here; the operator can list it with --allow-origin";
             return self.answer_problem(id, kind, reply, Status::Forbidden, detail);
@@ -95,13 +102,12 @@ impl Shard {
             }
             Endpoint::SseOneShot => self.on_one_shot(id, reply),
             Endpoint::WebSocket { group, since, member } => {
-                let group = group.unwrap_or_else(|| self.random.seed_group());
-                if let Some(upgrade) = self.admit_upgrade(id, kind, reply, request.upgrade) {
+                if let Some(upgrade) = self.admit_upgrade(id, kind, reply, request.upgrade)
+                    && let Some(group) = group
+                {
                     let speaks = member.map(|member| Box::new(Speaks { group, member }));
-                    let coming = Coming { conn: id, sub: 0, since, receipt: None };
-                    let session = Session::WebSocket(WebSocket::new());
-                    let stream = Opening { kind, reply, group, speaks, session };
-                    self.open_stream(id, coming, stream, |out, _| upgrade.encode_switching(out));
+                    let kind = Kind::WebSocket(upgrade);
+                    self.open_stream(id, Opening { reply, group, since, speaks, kind });
                 }
             }
             Endpoint::Stomp => self.on_stomp(id, reply, request.upgrade),
@@ -133,7 +139,7 @@ impl Shard {
             let answer = self.answer_question(group, question);
             self.answer_asked(id, asked, answer);
         } else if self.set_interest(id, Interest::Asked(asked)) {
-            let ticket = Ticket { shard: self.id, conn: id, receipt: None };
+            let ticket = Ticket { shard: self.id, conn: id, transport: Transport::ShortPoll, receipt: None };
             self.post(group, Mail::Ask { group, question, ticket });
         }
     }
@@ -156,21 +162,25 @@ impl Shard {
 
     fn publish_for_http(&mut self, id: ConnId, group: GroupId, publish: Publish, asked: Asked) {
         if self.is_home(group) {
-            let outcome = self.number(group, &publish);
+            let outcome = self.number(group, &publish, Transport::Http);
             self.answer_published(id, asked, outcome);
         } else if self.set_interest(id, Interest::Asked(asked)) {
-            let ticket = Ticket { shard: self.id, conn: id, receipt: None };
+            let ticket = Ticket { shard: self.id, conn: id, transport: Transport::Http, receipt: None };
             self.post(group, Mail::Publish { group, publish, ticket });
         }
     }
 
     /// Has the hub number a publish to a group at home.
-    pub(super) fn number(&mut self, group: GroupId, publish: &Publish) -> Outcome {
+    pub(super) fn number(&mut self, group: GroupId, publish: &Publish, by: Transport) -> Outcome {
         let key = match self.hub.make(group, &self.env.now) {
             Ok(key) => key,
             Err(full) => return Outcome::Refused(Refused::GroupsMax(full.max)),
         };
-        self.hub.publish(key, publish, &self.env.now).into()
+        let published = self.hub.publish(key, publish, &self.env.now);
+        if let Ok(Published::Numbered(_)) = published {
+            self.report.publishes[by as usize] += 1;
+        }
+        published.into()
     }
 
     /// What a body asks to be published, given for whom its connection speaks; or why that cannot be.
@@ -207,61 +217,6 @@ impl Shard {
         let publish = self.random.simulate();
         let group = GroupId::new(0).expect("0 is a group");
         self.publish_for_http(id, group, publish, Asked { reply, about: About::OneShot });
-    }
-
-    fn on_sse(
-        &mut self,
-        id: ConnId,
-        group: GroupId,
-        since: Option<Seq>,
-        reply: Reply,
-        speaks: Option<Box<Speaks>>,
-    ) {
-        let kind = report::Asked::Sse;
-        if reply.head_only {
-            self.count_answer(kind, Status::Ok);
-            self.say(id, |out, cx| sse::encode_head(out, cx, reply));
-            return self.after_answer(id, reply);
-        }
-        if self.env.draining {
-            return self.answer_refused_park(id, kind, reply, Reason::Draining, "the server is draining");
-        }
-        let retry = self.random.jitter(RETRY, RETRY * 2);
-        let coming = Coming { conn: id, sub: 0, since, receipt: None };
-        let stream = Opening { kind, reply, group, speaks, session: Session::Sse };
-        self.open_stream(id, coming, stream, move |out, cx| {
-            sse::encode_head(out, cx, reply);
-            sse::encode_opening(out, retry);
-        });
-    }
-
-    /// Turns a connection into an endless stream of one group.
-    fn open_stream(
-        &mut self,
-        id: ConnId,
-        coming: Coming,
-        opening: Opening,
-        encode: impl FnOnce(&mut Vec<u8>, &Context<'_>),
-    ) {
-        let Opening { kind, reply, group, speaks, session } = opening;
-        let (sub, since) = (coming.sub, coming.since);
-        let entered = match self.enter(group, coming) {
-            Ok(entered) => entered,
-            Err(refused) => {
-                return self.answer_refused_park(id, kind, reply, refused.reason(), &refused.to_string());
-            }
-        };
-        let status = if kind == report::Asked::Sse { Status::Ok } else { Status::SwitchingProtocols };
-        self.count_answer(kind, status);
-        self.say(id, encode);
-        self.become_session(id, session);
-        if let Some(speaks) = &speaks {
-            self.note_presence(speaks.group, &speaks.member, Presence::Connected);
-        }
-        self.set_interest(id, Interest::Stream(Stream { feed: coming_feed(), speaks }));
-        if let Entered::Here(key) = entered {
-            self.settle_in(id, sub, key, since);
-        }
     }
 
     fn on_stomp(&mut self, id: ConnId, reply: Reply, upgrade: Result<Upgrade, UpgradeError>) {
@@ -309,10 +264,15 @@ impl Shard {
 
     fn on_said(&mut self, id: ConnId, said: Said) {
         let Some(conn) = self.conns.get(id) else { return };
-        self.report.payload_bytes[conn.transport as usize].received += said.bytes as u64;
+        let transport = conn.transport();
+        self.report.payload_bytes[transport as usize].received += said.bytes as u64;
         let stream_group = match &conn.interest {
             Interest::Stream(stream) => self.group_of(stream.feed.place),
-            Interest::None | Interest::Asked(_) | Interest::Poll(_) | Interest::Feeds(_) => None,
+            Interest::None
+            | Interest::Asked(_)
+            | Interest::Opening { .. }
+            | Interest::Poll(_)
+            | Interest::Feeds(_) => None,
         };
         let Some(group) = said.group.or(stream_group) else { return };
         let speaks = match (&conn.interest, conn.session.stomp_member()) {
@@ -323,39 +283,44 @@ impl Shard {
         match self.resolve(said.body, speaks.as_ref()) {
             Err(detail) => self.answer_bad_publish(id, &detail, said.receipt.as_deref()),
             Ok(publish) if self.is_home(group) => {
-                let outcome = self.number(group, &publish);
+                let outcome = self.number(group, &publish, transport);
                 self.answer_said(id, outcome, said.receipt.as_deref());
             }
             Ok(publish) => {
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.under_way += 1;
                 }
-                let ticket = Ticket { shard: self.id, conn: id, receipt: said.receipt };
+                let ticket = Ticket { shard: self.id, conn: id, transport, receipt: said.receipt };
                 self.post(group, Mail::Publish { group, publish, ticket });
             }
         }
     }
 
-    fn on_subscribe(&mut self, id: ConnId, group: GroupId, coming: Coming) {
-        let (sub, since) = (coming.sub, coming.since);
-        let receipt = coming.receipt.clone();
-        let entered = match self.enter(group, coming) {
+    fn on_subscribe(
+        &mut self,
+        id: ConnId,
+        sub: u16,
+        group: GroupId,
+        since: Option<Seq>,
+        receipt: Option<Box<str>>,
+    ) {
+        let entered = match self.enter(group) {
             Ok(entered) => entered,
             Err(refused) => return self.fail_stomp(id, refused, receipt.as_deref()),
         };
+        let place = match entered {
+            Some(_) => Place::Coming { ticket: 0 },
+            None => self.send_for(group, id, Errand::Feed { sub, since, receipt: receipt.clone() }),
+        };
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let member = conn.session.stomp_member().cloned();
         let Interest::Feeds(feeds) = &mut conn.interest else { return };
-        let place = usize::from(sub);
-        if feeds.feeds.len() <= place {
-            feeds.feeds.reserve_exact(place + 1 - feeds.feeds.len());
-            feeds.feeds.resize_with(place + 1, || None);
+        let index = usize::from(sub);
+        if feeds.feeds.len() <= index {
+            feeds.feeds.reserve_exact(index + 1 - feeds.feeds.len());
+            feeds.feeds.resize_with(index + 1, || None);
         }
-        feeds.feeds[place] = Some((coming_feed(), group));
-        if let Some(member) = member {
-            self.note_presence(group, &member, Presence::Connected);
-        }
-        if let Entered::Here(key) = entered {
+        feeds.feeds[index] = Some((Feed { place, pace: Pace::Live }, group));
+        if let Some(key) = entered {
             self.settle_in(id, sub, key, since);
             self.give_receipt(id, receipt.as_deref());
         }

@@ -22,6 +22,7 @@ use crate::location::Update;
 use crate::report::{Reason, Report};
 use crate::session::stomp::{self, Subscription};
 use crate::session::{Form, Session};
+use crate::shard::answers::queue_of;
 use crate::shard::conns::{Conn, Interest, Pace, Place};
 use crate::shard::flush::Flight;
 use crate::shard::interest::{POLLS, STREAMS, SUBSCRIPTIONS, WEBSOCKETS, feed_mut, is_owed};
@@ -372,9 +373,10 @@ impl Shard {
 
     /// Queues what a socket did not take of a shared batch.
     fn keep_rest(&mut self, id: ConnId, first: usize, bytes: usize) {
+        let lane = ORDER[self.fan.lane];
         let sub = self.waiter_sub();
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let out = conn.out.get_or_insert_with(|| self.pool.pop().unwrap_or_default());
+        let out = queue_of(conn, &mut self.pool);
         out.blocked = true;
         let at = self.fan.frames.start(first) + bytes;
         for index in first..self.fan.frames.ends.len() {
@@ -382,7 +384,8 @@ impl Shard {
             if end <= at {
                 continue;
             }
-            if start < at {
+            // Nothing can be encoded again for a poll: it is over with this answer.
+            if start < at || lane == POLLS {
                 out.set_partial(&self.fan.frames.bytes[at..end]);
             } else {
                 let update = self.fan.updates[index].clone();
@@ -418,7 +421,7 @@ impl Shard {
     /// The group that a subscriber's place is in.
     pub(super) fn group_of(&self, place: Place) -> Option<GroupId> {
         match place {
-            Place::Coming => None,
+            Place::Coming { .. } => None,
             Place::Here { key, .. } => Some(self.hub.group(key).id()),
         }
     }

@@ -9,7 +9,7 @@ use crate::ids::ConnId;
 use crate::limits::{LINGER_TIME_MAX, WRITE_BYTES_MAX};
 use crate::session::Session;
 use crate::session::stomp::Subscription;
-use crate::shard::conns::{Behind, Feed, Interest, Pace, Place};
+use crate::shard::conns::{Behind, Feed, Input, Interest, Pace, Place};
 use crate::shard::interest::feed_mut;
 use crate::shard::out_queue::Owed;
 use crate::shard::{Command, Shard, Wrote};
@@ -88,7 +88,7 @@ impl Shard {
         };
         let Wrote::Bytes(bytes) = wrote else { return self.kill(id) };
         if let Some(conn) = self.conns.get(id) {
-            self.report.wire_bytes[conn.transport as usize].sent += bytes as u64;
+            self.report.wire_bytes[conn.transport() as usize].sent += bytes as u64;
         }
         match flight {
             Flight::None => {}
@@ -119,19 +119,25 @@ impl Shard {
             return (front_bytes, sent);
         }
         while self.scratch.len() < UPDATE_BYTES_PER_WRITE {
-            let Some(mut next) = self.next_owed(id) else { break };
+            let Some(mut next) = self.next_owed(id) else {
+                self.lay_out_farewell(id);
+                break;
+            };
             self.encode_owed(id, &next.owed);
             (next.end, next.payload_bytes) = (self.scratch.len(), self.json.len());
             sent.push(next);
         }
-        if let Some(conn) = self.conns.get(id)
-            && let Some(out) = &conn.out
-            && out.owed_bytes() == 0
-            && !conn.flags.behind
-        {
-            self.scratch.extend_from_slice(out.farewell());
-        }
         (front_bytes, sent)
+    }
+
+    /// Nothing more is owed: what is said last goes out, and the connection leaves its groups, so that nothing can come
+    /// behind it.
+    fn lay_out_farewell(&mut self, id: ConnId) {
+        let Some(out) = self.conns.get(id).and_then(|conn| conn.out.as_ref()) else { return };
+        if !out.farewell().is_empty() {
+            self.scratch.extend_from_slice(out.farewell());
+            self.part(id);
+        }
     }
 
     /// The next update that a connection is to be written: what waits in its queue, then what it reads by cursor.
@@ -146,7 +152,7 @@ impl Shard {
         let places = match &conn.interest {
             Interest::Stream(_) => 1,
             Interest::Feeds(feeds) => feeds.feeds.len(),
-            Interest::None | Interest::Asked(_) | Interest::Poll(_) => 0,
+            Interest::None | Interest::Asked(_) | Interest::Opening { .. } | Interest::Poll(_) => 0,
         };
         let mut caught_up = true;
         for sub in 0..u16::try_from(places).unwrap_or(u16::MAX) {
@@ -218,7 +224,7 @@ impl Shard {
         let whole = bytes == self.scratch.len();
         let micros = self.written_micros;
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let transport = conn.transport as usize;
+        let transport = conn.transport() as usize;
         let Some(out) = conn.out.as_mut() else { return };
         out.wrote_front(bytes.min(front_bytes));
         let mut start = front_bytes;
@@ -249,6 +255,10 @@ impl Shard {
             self.mark_dirty(id);
         } else {
             self.bound_queue(id);
+        }
+        let limits = &self.env.limits;
+        if self.conns.get(id).is_some_and(|conn| conn.flags.held && !conn.must_wait(limits)) {
+            self.resume_later(id);
         }
     }
 
@@ -293,7 +303,7 @@ impl Shard {
     fn begin_close(&mut self, id: ConnId) {
         self.part(id);
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if conn.flags.ended {
+        if conn.flags.input == Input::Ended {
             return self.kill(id);
         }
         conn.session = Session::Closing { dropped: 0 };

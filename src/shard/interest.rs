@@ -10,6 +10,7 @@ use crate::limits::{GIANT_GROUP_SUBSCRIBERS, MIRROR_LINGER};
 use crate::session::Session;
 use crate::shard::conns::{Conn, Deadline, Feed, Feeds, Interest, Pace, Place};
 use crate::shard::mail::{Mail, Presence, Refused};
+use crate::shard::streams::Opening;
 use crate::shard::timers::Alarm;
 use crate::shard::{Command, Shard, placement};
 
@@ -22,22 +23,24 @@ pub(super) const WEBSOCKETS: Lane = Lane::new(2);
 /// STOMP subscriptions wait in this lane.
 pub(super) const SUBSCRIPTIONS: Lane = Lane::new(3);
 
-/// A subscriber that waits for a mirror to arrive.
+/// A connection that waits for a mirror to arrive, and what for.
 #[derive(Debug)]
 pub(super) struct Coming {
     pub(super) conn: ConnId,
-    pub(super) sub: u16,
-    pub(super) since: Option<Seq>,
-    /// To be given once the mirror is here: from then on nothing is missed.
-    pub(super) receipt: Option<Box<str>>,
+    /// Tells this wish from others of the same connection, which may have dropped this one meanwhile.
+    pub(super) ticket: u32,
+    pub(super) errand: Errand,
 }
 
-/// Where a subscriber is after [`Shard::enter`].
-pub(super) enum Entered {
-    /// The group is here.
-    Here(GroupKey),
-    /// Its mirror has been sent for.
-    Coming,
+/// What a mirror is waited for for.
+#[derive(Debug)]
+pub(super) enum Errand {
+    /// A long poll.
+    Poll { since: Option<Seq> },
+    /// A stream that is opened once every later update will be in it.
+    Stream(Box<Opening>),
+    /// A STOMP subscription, and the receipt to give once every later update will be delivered.
+    Feed { sub: u16, since: Option<Seq>, receipt: Option<Box<str>> },
 }
 
 /// A mark for [`Waiter::from`]: this waiter is owed only what comes after `seq`. 31 bits are enough to tell the order
@@ -58,15 +61,20 @@ impl Shard {
         placement::home(group, self.workers) == self.id
     }
 
-    /// Sees to it that a group's updates come here.
-    pub(super) fn enter(&mut self, group: GroupId, coming: Coming) -> Result<Entered, Refused> {
-        if self.is_home(group) {
-            let made = self.hub.make(group, &self.env.now);
-            return made.map(Entered::Here).map_err(|full| Refused::GroupsMax(full.max));
+    /// The group, if it is here or can be made here; `None` if its mirror is to be sent for.
+    pub(super) fn enter(&mut self, group: GroupId) -> Result<Option<GroupKey>, Refused> {
+        if !self.is_home(group) {
+            return Ok(self.hub.find(group));
         }
-        if let Some(key) = self.hub.find(group) {
-            return Ok(Entered::Here(key));
-        }
+        let made = self.hub.make(group, &self.env.now);
+        made.map(Some).map_err(|full| Refused::GroupsMax(full.max))
+    }
+
+    /// Sends for a group's mirror, unless somebody has; the place of whoever waits for it.
+    pub(super) fn send_for(&mut self, group: GroupId, conn: ConnId, errand: Errand) -> Place {
+        self.tickets = self.tickets.wrapping_add(1);
+        let ticket = self.tickets;
+        let coming = Coming { conn, ticket, errand };
         match self.coming.entry(group) {
             Entry::Occupied(mut waiting) => waiting.get_mut().push(coming),
             Entry::Vacant(none) => {
@@ -74,7 +82,7 @@ impl Shard {
                 self.post(group, Mail::Subscribe { group, from: self.id });
             }
         }
-        Ok(Entered::Coming)
+        Place::Coming { ticket }
     }
 
     /// Sends a letter to a group's home.
@@ -96,7 +104,17 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let Some(feed) = feed_mut(&mut conn.interest, sub) else { return };
         *feed = Feed { place, pace };
-        if since.is_some() {
+        let member = match &conn.interest {
+            Interest::Stream(stream) => stream.speaks.as_ref().map(|speaks| speaks.member.clone()),
+            Interest::Feeds(_) => conn.session.stomp_member().cloned(),
+            Interest::None | Interest::Asked(_) | Interest::Poll(_) | Interest::Opening { .. } => None,
+        };
+        let is_behind = since.is_some();
+        if let Some(member) = member {
+            let group = self.hub.group(key).id();
+            self.note_presence(group, &member, Presence::Connected);
+        }
+        if is_behind && let Some(conn) = self.conns.get_mut(id) {
             conn.flags.behind = true;
             self.mark_dirty(id);
         }
@@ -125,7 +143,7 @@ impl Shard {
         {
             *place = Place::Here { key, position };
         }
-        if left == GIANT_GROUP_SUBSCRIBERS / 2 {
+        if left == GIANT_GROUP_SUBSCRIBERS / 2 && self.giants.contains(&self.hub.group(key).id()) {
             self.tell_giant(key, false);
         }
         if left == 0 && !self.hub.is_home(key) {
@@ -135,7 +153,10 @@ impl Shard {
 
     /// A mirror has no waiter left: it is dropped after a while, unless one comes.
     pub(super) fn linger(&mut self, key: GroupKey) {
-        self.alarms.insert(self.env.now.tick.after(MIRROR_LINGER), Alarm::Mirror(key));
+        let until = self.env.now.tick.after(MIRROR_LINGER);
+        if self.lingering.insert(key, until).is_none() {
+            self.alarms.insert(until, Alarm::Mirror(key));
+        }
     }
 
     fn tell_giant(&mut self, key: GroupKey, giant: bool) {
@@ -143,6 +164,11 @@ impl Shard {
             return;
         }
         let group = self.hub.group(key).id();
+        if giant {
+            self.giants.insert(group);
+        } else {
+            self.giants.remove(&group);
+        }
         for other in (0..self.workers).filter(|other| *other != self.id.index()) {
             let to = ShardId(u16::try_from(other).expect("there are at most WORKERS_MAX shards"));
             self.commands.push_back(Command::Mail(to, Mail::Giant { group, giant }));
@@ -151,12 +177,19 @@ impl Shard {
 
     /// A mirror has lingered: it goes unless somebody waits for it again.
     pub(super) fn drop_idle_mirror(&mut self, key: GroupKey) {
-        let is_idle = self.hub.has(key) && !self.hub.is_home(key) && self.hub.group(key).waiters().is_empty();
-        if is_idle {
-            let group = self.hub.group(key).id();
-            self.hub.drop_mirror(key);
-            self.post(group, Mail::Unsubscribe { group, from: self.id });
+        let Some(until) = self.lingering.remove(&key) else { return };
+        if self.hub.group(key).waiters().len() > 0 {
+            return;
         }
+        if until > self.env.now.tick {
+            // It was waited for since, and emptied again.
+            self.lingering.insert(key, until);
+            self.alarms.insert(until, Alarm::Mirror(key));
+            return;
+        }
+        let group = self.hub.group(key).id();
+        self.hub.drop_mirror(key);
+        self.post(group, Mail::Unsubscribe { group, from: self.id });
     }
 
     /// What a connection has to do with a member changes, wherever the group is at home.
@@ -183,11 +216,10 @@ impl Shard {
             return self.part_feeds(id);
         }
         match std::mem::take(&mut conn.interest) {
-            Interest::None | Interest::Asked(_) | Interest::Feeds(_) => {}
+            Interest::None | Interest::Asked(_) | Interest::Opening { .. } | Interest::Feeds(_) => {}
             Interest::Poll(poll) => {
-                if let Place::Here { key, position } = poll.place {
-                    self.stop_waiting(key, POLLS, position);
-                }
+                let Place::Here { key, position } = poll.place else { return };
+                self.stop_waiting(key, POLLS, position);
                 if let Some(speaks) = poll.speaks {
                     self.note_presence(speaks.group, &speaks.member, Presence::Unparked);
                 }
@@ -195,9 +227,8 @@ impl Shard {
             Interest::Stream(stream) => {
                 let lane = lane_of_stream(&conn.session);
                 let tell = !self.env.draining;
-                if let Place::Here { key, position } = stream.feed.place {
-                    self.stop_waiting(key, lane, position);
-                }
+                let Place::Here { key, position } = stream.feed.place else { return };
+                self.stop_waiting(key, lane, position);
                 if let Some(speaks) = stream.speaks {
                     self.note_presence(speaks.group, &speaks.member, Presence::Disconnected { tell });
                 }
@@ -226,10 +257,10 @@ impl Shard {
 
     /// Ends one STOMP subscription.
     pub(super) fn end_feed(&mut self, feed: Feed, group: GroupId, member: Option<&MemberId>) {
+        // Whoever waits for its mirror has not told its home of its member either.
+        let Place::Here { key, position } = feed.place else { return };
         let tell = !self.env.draining;
-        if let Place::Here { key, position } = feed.place {
-            self.stop_waiting(key, SUBSCRIPTIONS, position);
-        }
+        self.stop_waiting(key, SUBSCRIPTIONS, position);
         if let Some(member) = member {
             self.note_presence(group, member, Presence::Disconnected { tell });
         }
@@ -254,6 +285,7 @@ impl Shard {
         conn.interest = Interest::Feeds(Feeds { next_beat, ..Feeds::default() });
         self.clear_deadline(id);
         self.plan_heart_beat(id);
+        self.plan_goodbye(id);
     }
 }
 
@@ -263,7 +295,7 @@ pub(super) fn lane(conn: &Conn) -> Option<Lane> {
         Interest::Poll(_) => Some(POLLS),
         Interest::Stream(_) => Some(lane_of_stream(&conn.session)),
         Interest::Feeds(_) => Some(SUBSCRIPTIONS),
-        Interest::None | Interest::Asked(_) => None,
+        Interest::None | Interest::Asked(_) | Interest::Opening { .. } => None,
     }
 }
 
@@ -286,7 +318,7 @@ pub(super) fn feed_mut(interest: &mut Interest, sub: u16) -> Option<&mut Feed> {
             let (feed, _group) = feeds.feeds.get_mut(usize::from(sub))?.as_mut()?;
             Some(feed)
         }
-        Interest::None | Interest::Asked(_) | Interest::Poll(_) => None,
+        Interest::None | Interest::Asked(_) | Interest::Opening { .. } | Interest::Poll(_) => None,
     }
 }
 
@@ -294,11 +326,6 @@ fn place_mut(interest: &mut Interest, sub: u16) -> Option<&mut Place> {
     match interest {
         Interest::Poll(poll) => Some(&mut poll.place),
         Interest::Stream(_) | Interest::Feeds(_) => feed_mut(interest, sub).map(|feed| &mut feed.place),
-        Interest::None | Interest::Asked(_) => None,
+        Interest::None | Interest::Asked(_) | Interest::Opening { .. } => None,
     }
-}
-
-/// A feed that waits for its mirror.
-pub(super) const fn coming_feed() -> Feed {
-    Feed { place: Place::Coming, pace: Pace::Live }
 }

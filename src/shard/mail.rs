@@ -107,6 +107,8 @@ pub struct Ticket {
     pub shard: ShardId,
     /// Its connection.
     pub conn: ConnId,
+    /// What that is counted as.
+    pub transport: Transport,
     /// The receipt that a STOMP client wants once its publish is numbered.
     pub receipt: Option<Box<str>>,
 }

@@ -22,13 +22,14 @@ mod out_queue;
 pub mod placement;
 mod polls;
 mod post;
+mod streams;
 mod timers;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use crate::clock::{Now, Tick};
-use crate::hub::Hub;
+use crate::hub::{GroupKey, Hub};
 use crate::ids::{ConnId, GroupId, ShardId, Transport};
 use crate::limits::{Limits, Quota, RESERVED_SLOTS_MAX};
 use crate::random::Random;
@@ -190,6 +191,10 @@ pub struct Shard {
     alarms: TimerWheel<Alarm>,
     /// Subscribers that wait for the mirror of a group to arrive.
     coming: HashMap<GroupId, Vec<Coming>>,
+    /// The number of the last [`Coming`].
+    tickets: u32,
+    /// Mirrors without a waiter, and when they go.
+    lingering: HashMap<GroupKey, Tick>,
     /// Groups, wherever at home, that are too large to pull connections home.
     giants: HashSet<GroupId>,
     /// Which round of keep-alives is next: pings, comments.
@@ -221,9 +226,6 @@ pub struct Shard {
     report: Report,
 }
 
-/// Emptied queues kept for the next connections that are owed something: one turn's worth.
-const POOLED_QUEUES_MAX: usize = 256;
-
 impl Shard {
     /// A shard without connections and groups.
     #[must_use]
@@ -247,6 +249,8 @@ impl Shard {
                 draining: false,
             },
             coming: HashMap::new(),
+            tickets: 0,
+            lingering: HashMap::new(),
             giants: HashSet::new(),
             rounds: [0; 2],
             dirty: VecDeque::new(),
@@ -349,7 +353,7 @@ impl Shard {
     pub fn report(&self) -> Report {
         let mut report = self.report.clone();
         for (_, conn) in self.conns.iter() {
-            let transport = conn.transport as usize;
+            let transport = conn.transport() as usize;
             report.connections[transport] += 1;
             report.parked[transport] += u64::from(conn.is_parked());
             report.subscriptions[transport] += conn.subscriptions() as u64;

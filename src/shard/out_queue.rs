@@ -142,9 +142,11 @@ impl OutQueue {
         bytes - from_partial - from_control
     }
 
-    /// Notes that the farewell is written up to `bytes`.
+    /// Notes that the farewell is written up to `bytes`; the rest of it is a begun message like any other.
     pub(super) fn wrote_farewell(&mut self, bytes: usize) {
         self.farewell.drain(..bytes);
+        debug_assert!(self.partial.is_empty(), "a farewell goes after everything else");
+        std::mem::swap(&mut self.partial, &mut self.farewell);
     }
 
     /// Keeps the rest of a message that the socket took only in part.

@@ -10,8 +10,8 @@ use crate::report::{self, Reason};
 use crate::session::http::Reply;
 use crate::session::long_poll;
 use crate::shard::Shard;
-use crate::shard::conns::{Interest, Place, Poll, Speaks};
-use crate::shard::interest::{Coming, Entered, POLLS};
+use crate::shard::conns::{Deadline, Interest, Place, Poll, Speaks};
+use crate::shard::interest::{Errand, POLLS};
 use crate::shard::mail::{Presence, Refused};
 use crate::wire::http::response::Status;
 use crate::wire::json;
@@ -36,19 +36,20 @@ impl Shard {
         if self.env.draining {
             return self.answer_refused_park(id, KIND, reply, Reason::Draining, "the server is draining");
         }
-        let entered = match self.enter(group, Coming { conn: id, sub: 0, since, receipt: None }) {
+        let entered = match self.enter(group) {
             Ok(entered) => entered,
             Err(refused) => {
                 return self.answer_refused_park(id, KIND, reply, refused.reason(), &refused.to_string());
             }
         };
-        if let Some(speaks) = &speaks {
-            self.note_presence(speaks.group, &speaks.member, Presence::Parked);
-        }
+        let place = match entered {
+            Some(_) => Place::Coming { ticket: 0 },
+            None => self.send_for(group, id, Errand::Poll { since }),
+        };
         let cursor = Cursor::at(since.unwrap_or(Seq::ZERO));
-        self.set_interest(id, Interest::Poll(Poll { place: Place::Coming, cursor, reply, speaks }));
+        self.set_interest(id, Interest::Poll(Poll { place, cursor, reply, speaks }));
         self.set_deadline(id, timeout);
-        if let Entered::Here(key) = entered {
+        if let Some(key) = entered {
             self.park(id, key, since);
         }
     }
@@ -63,11 +64,17 @@ impl Shard {
             return self.answer_poll(id, &update, gap);
         }
         let position = self.wait_in(id, 0, key, POLLS);
-        if let Some(conn) = self.conns.get_mut(id)
-            && let Interest::Poll(poll) = &mut conn.interest
-        {
-            poll.place = Place::Here { key, position };
-            poll.cursor = start;
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let overdue = conn.deadline == Deadline::NONE;
+        let Interest::Poll(poll) = &mut conn.interest else { return };
+        poll.place = Place::Here { key, position };
+        poll.cursor = start;
+        if let Some(speaks) = poll.speaks.as_deref().cloned() {
+            self.note_presence(speaks.group, &speaks.member, Presence::Parked);
+        }
+        // Its deadline came while the group was on its way.
+        if overdue {
+            self.end_poll(id);
         }
     }
 
@@ -96,15 +103,14 @@ impl Shard {
         let Some(conn) = self.conns.get(id) else { return };
         let Interest::Poll(poll) = &conn.interest else { return };
         let mut cursor = poll.cursor;
-        let mut newest = cursor.after;
-        if let Place::Here { key, .. } = poll.place {
-            let group = self.hub.group(key);
-            if let Some(owed) = group.next_owed(&mut cursor) {
-                let (update, gap) = (owed.update.clone(), owed.gap);
-                return self.answer_poll(id, &update, gap);
-            }
-            newest = group.cursor();
+        // Before the group is here nobody knows the cursor to poll with next: it is answered when it comes.
+        let Place::Here { key, .. } = poll.place else { return };
+        let group = self.hub.group(key);
+        if let Some(owed) = group.next_owed(&mut cursor) {
+            let (update, gap) = (owed.update.clone(), owed.gap);
+            return self.answer_poll(id, &update, gap);
         }
+        let newest = group.cursor();
         let Some(reply) = self.end_wait(id) else { return };
         self.count_answer(KIND, Status::NoContent);
         self.say(id, |out, cx| long_poll::encode_nothing(out, cx, reply, newest));

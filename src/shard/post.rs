@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::hub::GroupKey;
 use crate::hub::group::GroupCopy;
 use crate::ids::{ConnId, GroupId};
 use crate::location::Update;
 use crate::shard::conns::{Asked, Interest, Place};
-use crate::shard::interest::{Coming, feed_mut};
+use crate::shard::interest::{Coming, Errand};
 use crate::shard::mail::{Mail, Outcome, Refused, Ticket};
 use crate::shard::{Command, Shard};
 
@@ -14,7 +15,19 @@ impl Shard {
     /// A letter has come.
     pub fn handle_mail(&mut self, mail: Mail) {
         self.report.mail.received += 1;
-        if self.congested && matches!(mail, Mail::Publish { .. }) {
+        // What a connection said in order stays in order: a SUBSCRIBE or a leaving waits behind a deferred publish too.
+        let waits_behind = match &mail {
+            Mail::Publish { .. } => self.congested || !self.deferred.is_empty(),
+            Mail::Subscribe { .. } | Mail::Unsubscribe { .. } | Mail::Presence { .. } | Mail::Ask { .. } => {
+                !self.deferred.is_empty()
+            }
+            Mail::Published { .. }
+            | Mail::Answer { .. }
+            | Mail::Subscribed { .. }
+            | Mail::Deliver { .. }
+            | Mail::Giant { .. } => false,
+        };
+        if waits_behind {
             self.deferred.push_back(mail);
             return;
         }
@@ -35,7 +48,7 @@ impl Shard {
     fn take_letter(&mut self, mail: Mail) {
         match mail {
             Mail::Publish { group, publish, ticket } => {
-                let outcome = self.number(group, &publish);
+                let outcome = self.number(group, &publish, ticket.transport);
                 self.answer_ticket(Mail::Published { ticket, outcome });
             }
             Mail::Published { ticket, outcome } => self.on_published(ticket, outcome),
@@ -86,7 +99,11 @@ impl Shard {
         }
         match std::mem::take(&mut conn.interest) {
             Interest::Asked(asked) => Some(asked),
-            Interest::None | Interest::Poll(_) | Interest::Stream(_) | Interest::Feeds(_) => None,
+            Interest::None
+            | Interest::Opening { .. }
+            | Interest::Poll(_)
+            | Interest::Stream(_)
+            | Interest::Feeds(_) => None,
         }
     }
 
@@ -108,49 +125,71 @@ impl Shard {
         let Some(copy) = copy else {
             let refused = Refused::GroupsMax(self.env.limits.groups_max);
             for coming in waiting {
-                self.refuse_coming(&coming, refused);
+                self.refuse_coming(coming, refused);
             }
             return;
         };
         let key = self.hub.make_mirror(*copy);
-        for Coming { conn: id, sub, since, receipt } in waiting {
-            let Some(conn) = self.conns.get_mut(id) else { continue };
-            match &mut conn.interest {
-                Interest::Poll(poll) if poll.place == Place::Coming => self.park(id, key, since),
-                Interest::Feeds(feeds) => {
-                    let feed = feeds.feeds.get(usize::from(sub)).and_then(Option::as_ref);
-                    if feed.is_some_and(|(feed, its)| feed.place == Place::Coming && *its == group) {
-                        self.settle_in(id, sub, key, since);
-                        self.give_receipt(id, receipt.as_deref());
-                    }
-                }
-                Interest::Stream(_) => {
-                    let feed = feed_mut(&mut conn.interest, sub);
-                    if feed.is_some_and(|feed| feed.place == Place::Coming) {
-                        self.settle_in(id, sub, key, since);
-                        self.resume_later(id);
-                    }
-                }
-                Interest::None | Interest::Asked(_) | Interest::Poll(_) => {}
-            }
+        for coming in waiting {
+            self.settle_coming(key, coming);
         }
-        if self.hub.group(key).waiters().is_empty() {
+        if self.hub.group(key).waiters().len() == 0 {
             self.linger(key);
         }
     }
 
-    fn refuse_coming(&mut self, coming: &Coming, refused: Refused) {
-        let Some(conn) = self.conns.get(coming.conn) else { return };
-        match &conn.interest {
-            Interest::Poll(_) => self.refuse_poll(coming.conn, refused),
-            Interest::Feeds(_) => self.fail_stomp(coming.conn, refused, coming.receipt.as_deref()),
-            Interest::Stream(_) => {
-                // Only a giant's mirror is sent for by a stream, and a group that is no more is no giant.
-                self.refuse(refused.reason());
-                self.kill(coming.conn);
+    /// The group that a connection waited for is here. It may have dropped that wish meanwhile; a receipt is owed for it
+    /// all the same.
+    fn settle_coming(&mut self, key: GroupKey, coming: Coming) {
+        let Coming { conn: id, ticket, errand } = coming;
+        let waits = self.waits_for(id, ticket, &errand);
+        match errand {
+            Errand::Poll { since } if waits => self.park(id, key, since),
+            Errand::Stream(opening) if waits => {
+                self.start_stream(id, key, *opening);
+                self.resume_later(id);
             }
-            Interest::None | Interest::Asked(_) => {}
+            Errand::Feed { sub, since, receipt } => {
+                if waits {
+                    self.settle_in(id, sub, key, since);
+                }
+                self.give_receipt(id, receipt.as_deref());
+            }
+            Errand::Poll { .. } | Errand::Stream(_) => {}
         }
+    }
+
+    fn refuse_coming(&mut self, coming: Coming, refused: Refused) {
+        let Coming { conn: id, ticket, errand } = coming;
+        if !self.waits_for(id, ticket, &errand) {
+            return;
+        }
+        match errand {
+            Errand::Poll { .. } => self.refuse_poll(id, refused),
+            Errand::Feed { receipt, .. } => self.fail_stomp(id, refused, receipt.as_deref()),
+            Errand::Stream(opening) => {
+                self.set_interest(id, Interest::None);
+                let (asked, reply) = (opening.asked(), self.reply_now(opening.reply));
+                self.answer_refused_park(id, asked, reply, refused.reason(), &refused.to_string());
+            }
+        }
+    }
+
+    /// Whether a connection still has the wish that this ticket was given for.
+    fn waits_for(&self, id: ConnId, ticket: u32, errand: &Errand) -> bool {
+        let Some(conn) = self.conns.get(id) else { return false };
+        let place = match (&conn.interest, errand) {
+            (Interest::Poll(poll), Errand::Poll { .. }) => poll.place,
+            (Interest::Opening { ticket }, Errand::Stream(_)) => Place::Coming { ticket: *ticket },
+            (Interest::Feeds(feeds), Errand::Feed { sub, .. }) => {
+                match feeds.feeds.get(usize::from(*sub)).and_then(Option::as_ref) {
+                    Some((feed, _)) => feed.place,
+                    None => return false,
+                }
+            }
+            (_, Errand::Poll { .. } | Errand::Stream(_) | Errand::Feed { .. }) => return false,
+        };
+        place == Place::Coming { ticket }
     }
 
     fn on_deliver(&mut self, group: GroupId, updates: &[Arc<Update>]) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::hub::GroupKey;
 use crate::ids::ConnId;
 use crate::limits::{PING_EVERY, SSE_COMMENT_EVERY};
-use crate::report::Reason;
+use crate::report::{self, Reason};
 use crate::session::http::{self, Awaits};
 use crate::session::{Session, sse, stomp, websocket};
 use crate::shard::Shard;
@@ -122,6 +122,7 @@ impl Shard {
 
     fn time_out(&mut self, id: ConnId, reason: Reason, detail: &str) {
         self.refuse(reason);
+        self.count_answer(report::Asked::Unknown, Status::RequestTimeout);
         self.say(id, |out, cx| http::encode_last_problem(out, cx, Status::RequestTimeout, detail));
         self.close_when_written(id);
     }
@@ -221,11 +222,24 @@ impl Shard {
         self.drain_ends = self.env.now.tick.after(window);
         let ids: Vec<ConnId> = self.conns.iter().map(|(id, _)| id).collect();
         for id in ids {
-            let Some(conn) = self.conns.get_mut(id) else { continue };
-            if matches!(conn.session, Session::Closing { .. }) {
-                continue;
-            }
-            let wait = self.random.jitter(Duration::ZERO, window.mul_f64(DRAIN_SPREAD));
+            self.plan_goodbye(id);
+        }
+    }
+
+    /// While draining: a connection that is not closing yet is told at some time in the first part of what is left of
+    /// the window, or at its own deadline if that is sooner.
+    pub(super) fn plan_goodbye(&mut self, id: ConnId) {
+        if !self.env.draining {
+            return;
+        }
+        let spread = self.drain_left().mul_f64(DRAIN_SPREAD);
+        let wait = self.random.jitter(Duration::ZERO, spread);
+        let Some(conn) = self.conns.get(id) else { return };
+        let goodbye = self.env.now.tick.after(wait);
+        let is_leaving = matches!(conn.session, Session::Closing { .. })
+            || conn.out.as_ref().is_some_and(|out| out.closes)
+            || conn.deadline.tick().is_some_and(|deadline| deadline <= goodbye);
+        if !is_leaving {
             self.set_deadline(id, wait);
         }
     }

@@ -512,7 +512,7 @@ impl Stomp {
         } else {
             self.encode_error(out, &detail, &detail, receipt);
         }
-        Event::Failed(error.reason())
+        Event::failed(error.reason())
     }
 }
 
