@@ -120,13 +120,13 @@ impl Seq {
         if number < Self::END { Some(Self(number)) } else { None }
     }
 
-    /// Where the numbering of a group made at this Unix time starts: seconds times 65,536.
+    /// Where the numbering of a group made at this Unix time starts: milliseconds times 2,048.
     ///
-    /// A group would have to take more than 65,536 updates a second over its whole life for a
-    /// restart to start below the last number it gave; 2^53 is reached in some four thousand years.
+    /// A group would have to take more than two million updates a second, from when it was made to when the server
+    /// stops, for a restart to begin below the last number it gave. 2^53 is reached in the year 2109.
     #[must_use]
-    pub const fn at_unix_seconds(seconds: u64) -> Self {
-        Self((seconds << 16) & (Self::END - 1))
+    pub const fn at_unix_ms(ms: u64) -> Self {
+        Self((ms << 11) & (Self::END - 1))
     }
 
     /// The number that follows.

@@ -84,7 +84,7 @@ pub enum Reason {
     NotFound,
     /// Known path, wrong method (405).
     Method,
-    /// A group is asked for that cannot be one, or `--max-groups` is reached.
+    /// `--max-groups` is reached.
     GroupsMax,
     /// `--max-members` is reached.
     MembersMax,

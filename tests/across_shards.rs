@@ -357,3 +357,70 @@ fn giant_group_is_heard_by_all_of_its_subscribers() {
     }
     assert_eq!(audience.hear(&server, 1), [published]);
 }
+
+// What was asked for meanwhile.
+
+#[test]
+fn poll_that_was_answered_early_leaves_nothing_to_the_next_one() {
+    let server = Server::start(FOUR);
+    let mut wire = Wire::connect(&server);
+    wire.send_get("/location/cur/0");
+    wire.answer().expect_status(200);
+    for round in 0..16 {
+        let (first, second) = (100 + round * 2, 101 + round * 2);
+        server.publish(first, "early", 1, 1);
+        // The first poll's group may still be on its way here when the second one parks.
+        wire.send_get(&format!("/location/long/{first}?timeout=0"));
+        wire.send_get(&format!("/location/long/{second}"));
+        let nothing = wire.answer().expect_status(204);
+        assert_ne!(nothing.needed_header("Location-Seq"), "0", "the cursor to poll with next is known");
+        server.wait_until_parked("long_poll", 1);
+        let published = server.publish(second, "alice", round, 0);
+        assert_eq!(wire.answer().expect_status(200).update(), published);
+    }
+}
+
+#[test]
+fn receipts_come_for_every_subscription_however_short() {
+    let server = Server::start(FOUR);
+    let mut stomp = Stomp::connect(&server);
+    stomp.subscribe("home", 0);
+    for group in 1..16 {
+        let destination = format!("/sub/location/{group}");
+        let subscribe = |receipt| {
+            frame("SUBSCRIBE", &[("id", "s"), ("destination", &destination), ("receipt", receipt)], "")
+        };
+        let unsubscribe = |receipt| frame("UNSUBSCRIBE", &[("id", "s"), ("receipt", receipt)], "");
+        stomp.send_text(&[subscribe("a"), unsubscribe("u"), subscribe("b")].concat());
+        let mut receipts: Vec<String> =
+            (0..3).map(|_| stomp.frame().needed_header("receipt-id").to_owned()).collect();
+        receipts.sort();
+        assert_eq!(receipts, ["a", "b", "u"]);
+        let published = server.publish(group, "alice", group, 0);
+        assert_eq!(stomp.update(), published);
+        stomp.send_text(&unsubscribe("end"));
+        assert_eq!(stomp.frame().needed_header("receipt-id"), "end");
+    }
+}
+
+#[test]
+fn websocket_that_closes_behind_its_publishes_loses_none() {
+    let server = Server::start(&["--workers", "4", "--history", "1024"]);
+    for group in 0..4 {
+        let mut wire = Wire::connect(&server);
+        // Named first: the connection lives with group 0, and publishes to the others by mail.
+        wire.send_get("/location/cur/0");
+        wire.answer().expect_status(200);
+        let stream = wire.stream().try_clone().expect("a descriptor is free");
+        let mut socket = Socket::open_over(stream, &format!("/ws/{group}"), &[]);
+        for member in 0..200 {
+            socket.send(&format!(r#"{{"member":"m{member}","x":1,"y":2}}"#));
+        }
+        // Half a close: a whole one would reset the connection over the updates that are not read here.
+        wire.finish_sending();
+        let all = wait_until(|| {
+            server.get(&format!("/location/group/{group}")).json()["members"].as_array().unwrap().len() == 200
+        });
+        assert!(all, "group {group}");
+    }
+}

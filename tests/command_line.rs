@@ -56,6 +56,7 @@ fn either_simulate_flag_goes_over_the_variable() {
 #[test]
 fn variables_of_others_are_left_alone() {
     check(&[("GEOLOOP_PORT", "tcp://10.0.0.1:8080")], &[], "history = 128");
+    check(&[("GEOLOOP_PORT_80_TCP", "x"), ("GEOLOOP_SERVICE_HOST", "10.0.0.1")], &[], "history = 128");
 }
 
 #[test]
@@ -63,5 +64,6 @@ fn bad_usage_ends_with_code_two_and_says_what_is_wrong() {
     check_refused(&[], &["--history=0"], "history 0 is under the least, 1");
     check_refused(&[], &["--histroy=1"], "--history");
     check_refused(&[("GEOLOOP_HISTORY", "many")], &[], "--history");
+    check_refused(&[("GEOLOOP_HISTROY", "1")], &[], "the variable GEOLOOP_HISTROY sets nothing");
     check_refused(&[], &["--config=/no/such/file"], "cannot read /no/such/file");
 }

@@ -204,3 +204,15 @@ fn version_and_check_config_end_with_0() {
     let exit = run_to_end(&["check-config"]);
     assert_eq!(exit.code, Some(0), "{}", exit.stderr);
 }
+
+#[test]
+fn stomp_client_whose_window_is_full_is_told_too() {
+    let server = Server::start(&["--prefetch-count", "1"]);
+    let mut stomp = Stomp::connect(&server);
+    stomp.subscribe_with("s", 3, &[("ack", "client")]);
+    server.publish(3, "alice", 1, 1);
+    stomp.update();
+    server.publish(3, "alice", 2, 2);
+    server.terminate();
+    assert!(stomp.expect_error().contains("drain"));
+}

@@ -247,3 +247,16 @@ fn share_publishes_to_group_0_or_the_named_one() {
     assert_eq!(zero.update(), to_zero);
     assert_eq!(five.update(), to_five);
 }
+
+#[test]
+fn lost_cursor_of_an_empty_group_is_told_with_the_first_update() {
+    for (group, step) in [(3, 5), (4, -1)] {
+        let server = Server::start(&[]);
+        let cursor = server.get(&format!("/location/long/{group}?timeout=0")).location_seq();
+        let since = cursor.wrapping_add_signed(step);
+        let mut stream = EventStream::open(&server, &format!("/location/sse/{group}?last_event_id={since}"));
+        let published = [1, 2].map(|x| server.publish(group, "alice", x, 0).seq);
+        let heard = stream.updates(2).iter().map(|update| (update.seq, update.gap)).collect::<Vec<_>>();
+        assert_eq!(heard, [(published[0], true), (published[1], false)], "since {step}");
+    }
+}

@@ -2,8 +2,7 @@
 //!
 //! Flags go over environment, environment over the file of `--config`, the file over the defaults. Every setting
 //! has one name in all of them (`options.rs`) and one spelling (`text.rs`); bounds are checked here, once, on the
-//! outcome. An unknown flag or key is an error; an unknown `GEOLOOP_*` variable is not, for orchestrators make such
-//! variables up (a Kubernetes service named geoloop gives every pod a `GEOLOOP_PORT`).
+//! outcome. An unknown flag, key or `GEOLOOP_*` variable is an error.
 
 mod options;
 mod text;
@@ -330,6 +329,7 @@ impl Command {
         let arguments = arguments
             .into_iter()
             .map(|argument| if argument == "--no-simulate" { "--simulate=false".into() } else { argument });
+        check_environment()?;
         let matches = described().try_get_matches_from(arguments);
         let parsed = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
             Ok(parsed) => parsed,
@@ -348,6 +348,21 @@ impl Command {
             Verb::Version => Ok(Self::Print(concat!("geoloop ", env!("CARGO_PKG_VERSION"), "\n").to_owned())),
         }
     }
+}
+
+/// Refuses variables that begin as ours do and are none, for they are misspelled ones; but a `GEOLOOP_PORT` and a
+/// `GEOLOOP_SERVICE_HOST` are what Kubernetes gives to whatever runs beside a service named geoloop.
+fn check_environment() -> Result<(), ConfigError> {
+    let known: Vec<String> =
+        flags().into_iter().map(|(name, _)| name.replace('-', "_").to_uppercase()).collect();
+    for (name, _) in std::env::vars_os() {
+        let Some(name) = name.to_str().and_then(|name| name.strip_prefix("GEOLOOP_")) else { continue };
+        let is_given = name == "PORT" || name.starts_with("PORT_") || name.starts_with("SERVICE_");
+        if !is_given && !known.iter().any(|known| known == name) {
+            return Err(ConfigError::Usage(format!("the variable GEOLOOP_{name} sets nothing")));
+        }
+    }
+    Ok(())
 }
 
 /// Every flag of `serve` by name, without the dashes, with its default as the file would write it.

@@ -167,7 +167,7 @@ impl Hub {
         if !self.quota.take() {
             return Err(GroupsFull { max: self.quota.max() });
         }
-        let made_at = Seq::at_unix_seconds(now.unix.seconds()).max(self.highest);
+        let made_at = Seq::at_unix_ms(now.unix.0).max(self.highest);
         self.highest = made_at;
         self.groups += 1;
         let due = now.tick.after(self.group_ttl);

@@ -59,6 +59,12 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// How a peer is answered of which no request could be read: the connection closes.
+    #[must_use]
+    pub const fn last() -> Self {
+        Self { head_only: false, keep_alive: false, version: Version::Http11, origin: Verdict::Own }
+    }
+
     /// Whether the answer carries nothing that depends on who asked, so that it can be shared.
     #[must_use]
     pub fn is_plain(self) -> bool {
@@ -352,6 +358,5 @@ pub fn finish_problem(head: ResponseHead<'_>, reply: Reply, status: Status, deta
 
 /// Writes an error to a peer of which no request could be read; the connection closes.
 pub fn encode_last_problem(out: &mut Vec<u8>, cx: &Context<'_>, status: Status, detail: &str) {
-    let reply = Reply { head_only: false, keep_alive: false, version: Version::Http11, origin: Verdict::Own };
-    encode_problem(out, cx, reply, status, detail);
+    encode_problem(out, cx, Reply::last(), status, detail);
 }

@@ -24,6 +24,14 @@ pub fn encode_head(out: &mut Vec<u8>, cx: &Context<'_>, reply: Reply) {
         .finish();
 }
 
+/// Writes the head that a HEAD of the one-shot is answered with.
+pub fn encode_one_shot_head(out: &mut Vec<u8>, cx: &Context<'_>, reply: Reply) {
+    http::begin(out, cx, reply, Status::Ok)
+        .field("Content-Type", b"text/event-stream")
+        .field("Cache-Control", b"no-store")
+        .finish();
+}
+
 /// Writes what a stream begins with: a comment, so that the client sees it open, and how long to wait before coming
 /// back.
 pub fn encode_opening(out: &mut Vec<u8>, retry: Duration) {

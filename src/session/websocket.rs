@@ -58,12 +58,6 @@ impl WebSocket {
         }
         Step::skip(used)
     }
-
-    /// Memory held for a message that is half received.
-    #[must_use]
-    pub fn held_bytes(&self) -> usize {
-        self.messages.held_bytes()
-    }
 }
 
 impl Default for WebSocket {
@@ -145,9 +139,4 @@ pub fn encode_ping(out: &mut Vec<u8>) {
 /// Writes the Close of a server that goes down and comes back: reconnect, spread out over time.
 pub fn encode_restart(out: &mut Vec<u8>) {
     frame::encode_close(out, CloseCode::RESTART, "the server is draining");
-}
-
-/// Writes the Close that refuses by policy (section 7.4.1, 1008).
-pub fn encode_policy_close(out: &mut Vec<u8>, reason: &str) {
-    frame::encode_close(out, CloseCode::POLICY, reason);
 }

@@ -228,6 +228,7 @@ impl Shard {
     /// A connection has moved here; the name it has from now on, and whether to read it.
     pub fn handle_adopted(&mut self, parcel: Parcel) -> (ConnId, Reading) {
         let id = self.conns.insert(parcel.session, self.env.now.tick);
+        self.start_rounds();
         if let Some(conn) = self.conns.get_mut(id) {
             conn.flags = Flags { settled: true, ..Flags::default() };
             conn.counted_as = CountedAs::new(parcel.transport);

@@ -7,6 +7,7 @@ use crate::report::{self, Reason};
 use crate::route::{Endpoint, RouteError};
 use crate::session::http::{self, Reply, Request, Upgrade, UpgradeError};
 use crate::session::origin::Verdict;
+use crate::session::sse;
 use crate::session::stomp;
 use crate::session::websocket::WebSocket;
 use crate::session::{Event, Said, Session};
@@ -72,7 +73,7 @@ impl Shard {
         let kind = endpoint.asked();
         self.set_transport(id, transport_of(&endpoint));
         if self.conns.get(id).is_some_and(|conn| conn.flags.surplus) && !is_probe(&endpoint) {
-            return self.answer_unavailable(id, kind, reply, Reason::ConnectionsMax, "every place is taken");
+            return self.answer_refused_park(id, kind, reply, Reason::ConnectionsMax, "every place is taken");
         }
         if forbidden {
             self.refuse(Reason::Origin);
@@ -209,7 +210,10 @@ impl Shard {
 
     fn on_one_shot(&mut self, id: ConnId, reply: Reply) {
         if reply.head_only {
-            return self.answer_content(id, report::Asked::SseOneShot, reply, "text/event-stream", b"");
+            // It publishes nothing, so nobody knows how long the event would be.
+            self.count_answer(report::Asked::SseOneShot, Status::Ok);
+            self.say(id, |out, cx| sse::encode_one_shot_head(out, cx, reply));
+            return self.after_answer(id, reply);
         }
         if !self.env.policy.simulate {
             return self.answer_empty(id, report::Asked::SseOneShot, reply, Status::NoContent);

@@ -243,7 +243,12 @@ impl Shard {
     fn tell_streams(&mut self, key: GroupKey, lane: Lane) -> bool {
         while let Some((waiter, first)) = self.next_waiter(key, lane) {
             let Some((id, conn)) = self.conns.at_mut(waiter.slot) else { continue };
-            if conn.flags.dead || !is_live(conn, waiter.sub) || first >= self.fan.updates.len() {
+            if conn.flags.dead || first >= self.fan.updates.len() {
+                continue;
+            }
+            if !is_live(conn, waiter.sub) {
+                // It reads on by itself, unless it waits for this very update.
+                self.mark_behind_dirty(id);
                 continue;
             }
             if conn.out.is_none() {
@@ -259,7 +264,12 @@ impl Shard {
     fn tell_subscriptions(&mut self, key: GroupKey) -> bool {
         while let Some((waiter, first)) = self.next_waiter(key, SUBSCRIPTIONS) {
             let Some((id, conn)) = self.conns.at_mut(waiter.slot) else { continue };
-            if conn.flags.dead || !is_live(conn, waiter.sub) || first >= self.fan.updates.len() {
+            if conn.flags.dead || first >= self.fan.updates.len() {
+                continue;
+            }
+            if !is_live(conn, waiter.sub) {
+                // It reads on by itself, unless it waits for this very update.
+                self.mark_behind_dirty(id);
                 continue;
             }
             let Session::Stomp(session) = &conn.session else { continue };

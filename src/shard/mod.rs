@@ -42,7 +42,7 @@ use crate::shard::flush::Flight;
 use crate::shard::interest::Coming;
 use crate::shard::mail::{Mail, Parcel};
 use crate::shard::out_queue::OutQueue;
-use crate::shard::timers::Alarm;
+use crate::shard::timers::{Alarm, Round};
 use crate::timer_wheel::TimerWheel;
 use crate::wire::http::response::HttpDate;
 
@@ -197,8 +197,8 @@ pub struct Shard {
     lingering: HashMap<GroupKey, Tick>,
     /// Groups, wherever at home, that are too large to pull connections home.
     giants: HashSet<GroupId>,
-    /// Which round of keep-alives is next: pings, comments.
-    rounds: [u32; 2],
+    pings: Round,
+    comments: Round,
     /// Connections with something to write, in the order in which they got it.
     dirty: VecDeque<ConnId>,
     /// Connections whose wait is over and that may have said more meanwhile.
@@ -230,7 +230,7 @@ impl Shard {
     /// A shard without connections and groups.
     #[must_use]
     pub fn new(config: ShardConfig, now: Now) -> Self {
-        let mut shard = Self {
+        Self {
             id: config.id,
             workers: config.workers,
             random: Random::with_seed(config.seed),
@@ -252,7 +252,8 @@ impl Shard {
             tickets: 0,
             lingering: HashMap::new(),
             giants: HashSet::new(),
-            rounds: [0; 2],
+            pings: Round::default(),
+            comments: Round::default(),
             dirty: VecDeque::new(),
             resumed: VecDeque::new(),
             dying: Vec::new(),
@@ -268,9 +269,7 @@ impl Shard {
             scratch: Vec::new(),
             json: Vec::new(),
             report: Report::default(),
-        };
-        shard.set_round_alarms();
-        shard
+        }
     }
 
     /// Says what time it is; once a turn, before anything else is handled.
@@ -291,6 +290,7 @@ impl Shard {
     /// A newcomer; the name it has from now on.
     pub fn handle_accepted(&mut self, standing: Standing) -> ConnId {
         let id = self.conns.insert(Session::new(), self.env.now.tick);
+        self.start_rounds();
         self.report.connections_total[Transport::Http as usize] += 1;
         let wait = match standing {
             Standing::Guest => self.env.limits.head_timeout,
@@ -340,12 +340,6 @@ impl Shard {
             (Some(ours), Some(groups)) => Some(ours.min(groups)),
             (ours, groups) => ours.or(groups),
         }
-    }
-
-    /// How many connections there are.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.conns.len()
     }
 
     /// What was counted so far, with the levels of this moment.

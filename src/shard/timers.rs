@@ -6,7 +6,7 @@ use crate::hub::GroupKey;
 use crate::ids::ConnId;
 use crate::limits::{PING_EVERY, SSE_COMMENT_EVERY};
 use crate::report::{self, Reason};
-use crate::session::http::{self, Awaits};
+use crate::session::http::{self, Awaits, Reply};
 use crate::session::{Session, sse, stomp, websocket};
 use crate::shard::Shard;
 use crate::shard::conns::{Deadline, Interest};
@@ -23,6 +23,28 @@ pub(super) enum Alarm {
     Comment,
     /// A mirror has lingered.
     Mirror(GroupKey),
+}
+
+/// A round over all slots, a batch of them at a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Round {
+    next: u32,
+    /// Its alarm is set.
+    goes_on: bool,
+}
+
+impl Round {
+    /// The slots whose turn it is; `None` when nobody is there, and the round ends.
+    fn next_batch(
+        &mut self,
+        slots_end: u32,
+        connections: usize,
+    ) -> Option<impl Iterator<Item = u32> + use<>> {
+        self.goes_on = connections > 0;
+        let batch = self.next;
+        self.next = (batch + 1) % BATCHES;
+        self.goes_on.then(|| (batch..slots_end).step_by(BATCHES as usize))
+    }
 }
 
 /// How many batches a round of keep-alives is spread over, so that no turn does them all.
@@ -98,6 +120,11 @@ impl Shard {
         }
         match (&conn.session, &conn.interest) {
             (Session::Http(_), Interest::Poll(_)) => self.end_poll(id),
+            (Session::Http(_), Interest::None) if conn.flags.surplus => {
+                let reply = Reply::last();
+                let detail = "every place is taken";
+                self.answer_unavailable(id, report::Asked::Unknown, reply, Reason::ConnectionsMax, detail);
+            }
             (Session::Http(http), Interest::None) => match http.awaits() {
                 Awaits::Request => self.kill(id),
                 Awaits::Head => {
@@ -144,7 +171,8 @@ impl Shard {
             && feeds.next_beat.tick().is_some_and(|next| next <= now)
         {
             feeds.next_beat = Deadline::after(now, heart_beat.send_every());
-            if conn.out.as_ref().is_none_or(|out| out.control().is_empty()) {
+            // While the socket takes nothing, one beat that waits is as good as two.
+            if conn.out.as_ref().is_none_or(|out| !out.blocked || out.control().is_empty()) {
                 self.say(id, |out, _| stomp::encode_heart_beat(out));
             }
         }
@@ -166,11 +194,18 @@ impl Shard {
         }
     }
 
-    /// Sets the alarms of the next batches.
-    pub(super) fn set_round_alarms(&mut self) {
-        let now = self.env.now.tick;
-        self.alarms.insert(now.after(self.ping_every() / BATCHES), Alarm::Ping);
-        self.alarms.insert(now.after(SSE_COMMENT_EVERY / BATCHES), Alarm::Comment);
+    /// Begins the rounds of keep-alives that are not going on; each ends when nobody is left.
+    pub(super) fn start_rounds(&mut self) {
+        if !std::mem::replace(&mut self.pings.goes_on, true) {
+            self.set_round_alarm(self.ping_every(), Alarm::Ping);
+        }
+        if !std::mem::replace(&mut self.comments.goes_on, true) {
+            self.set_round_alarm(SSE_COMMENT_EVERY, Alarm::Comment);
+        }
+    }
+
+    fn set_round_alarm(&mut self, round: Duration, alarm: Alarm) {
+        self.alarms.insert(self.env.now.tick.after(round / BATCHES), alarm);
     }
 
     /// Pings come often enough that a live peer is never silent for `--peer-timeout`.
@@ -181,9 +216,11 @@ impl Shard {
     /// Pings one batch of WebSockets, and closes those that have been silent for too long.
     fn ping_batch(&mut self) {
         let now = self.env.now.tick;
-        self.alarms.insert(now.after(self.ping_every() / BATCHES), Alarm::Ping);
+        let slots = self.conns.slots_end();
+        let Some(batch) = self.pings.next_batch(slots, self.conns.len()) else { return };
+        self.set_round_alarm(self.ping_every(), Alarm::Ping);
         let peer_timeout = self.env.limits.peer_timeout;
-        for slot in self.next_batch(0) {
+        for slot in batch {
             let Some((id, conn)) = self.conns.at_mut(slot) else { continue };
             if !matches!(conn.session, Session::WebSocket(_) | Session::Echo(_) | Session::Stomp(_)) {
                 continue;
@@ -200,20 +237,16 @@ impl Shard {
 
     /// Sends a comment to one batch of event streams.
     fn comment_batch(&mut self) {
-        self.alarms.insert(self.env.now.tick.after(SSE_COMMENT_EVERY / BATCHES), Alarm::Comment);
-        for slot in self.next_batch(1) {
+        let slots = self.conns.slots_end();
+        let Some(batch) = self.comments.next_batch(slots, self.conns.len()) else { return };
+        self.set_round_alarm(SSE_COMMENT_EVERY, Alarm::Comment);
+        for slot in batch {
             let Some((id, conn)) = self.conns.at_mut(slot) else { continue };
             let quiet = conn.out.as_ref().is_none_or(|out| out.control().is_empty() && !out.closes);
             if matches!(conn.session, Session::Sse) && quiet {
                 self.say(id, |out, _| sse::encode_comment(out));
             }
         }
-    }
-
-    fn next_batch(&mut self, round: usize) -> impl Iterator<Item = u32> + use<> {
-        let batch = self.rounds[round];
-        self.rounds[round] = (batch + 1) % BATCHES;
-        (batch..self.conns.slots_end()).step_by(BATCHES as usize)
     }
 
     /// The server is going down: everyone is told in random order over the first part of the window.

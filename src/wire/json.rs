@@ -98,10 +98,15 @@ pub fn encode_integer(out: &mut Vec<u8>, mut number: u64) {
 /// Appends a finite number in the shortest form that reads back equal, without `.0`, and -0 as `0`.
 fn encode_number(out: &mut Vec<u8>, number: f64) {
     debug_assert!(number.is_finite(), "a location is finite");
+    let start = out.len();
     // Adding 0 turns -0 into 0 and changes nothing else (IEEE 754, section 6.3).
     CompactFormatter.write_f64(out, number + 0.0).expect("a Vec takes any bytes");
     if out.ends_with(b".0") {
         out.truncate(out.len() - 2);
+    }
+    // The sign of an exponent that is not negative says nothing.
+    if let Some(at) = out[start..].iter().position(|byte| *byte == b'+') {
+        out.remove(start + at);
     }
 }
 
@@ -468,6 +473,8 @@ mod tests {
             (9_007_199_254_740_993.0, "9007199254740992"),
             (10.05, "10.05"),
             (5e-324, "5e-324"),
+            (1e21, "1e21"),
+            (-1e300, "-1e300"),
         ] {
             let mut out = Vec::new();
             encode_number(&mut out, number);

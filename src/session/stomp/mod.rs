@@ -141,13 +141,6 @@ impl Stomp {
         }
     }
 
-    /// Memory held for frames that are half received and transactions that are open.
-    #[must_use]
-    pub fn held_bytes(&self) -> usize {
-        let transactions = self.transactions.as_ref().map_or(0, |transactions| transactions.bytes());
-        self.messages.held_bytes() + self.held.as_ref().map_or(0, |held| held.bytes.capacity()) + transactions
-    }
-
     /// Takes the next frame; what the protocol itself answers is written to `out`.
     pub(super) fn decode(&mut self, input: &mut [u8], cx: &Context<'_>, out: &mut Vec<u8>) -> Step {
         if let Some(event) = self.transactions.as_mut().and_then(|open| open.committed.pop_front()) {

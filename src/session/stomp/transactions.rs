@@ -35,11 +35,6 @@ pub(super) enum Act {
 }
 
 impl Transactions {
-    /// How many bytes the open transactions count for.
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Opens a transaction.
     pub(super) fn begin(&mut self, id: &str) -> Result<(), StompError> {
         if self.open.iter().any(|transaction| *transaction.id == *id) {
@@ -108,7 +103,7 @@ mod tests {
         let mut transactions = Transactions::default();
         transactions.begin("a").unwrap();
         transactions.begin("b").unwrap();
-        let room = STOMP_TRANSACTION_BYTES_MAX - transactions.bytes() - size_of::<Act>();
+        let room = STOMP_TRANSACTION_BYTES_MAX - transactions.bytes - size_of::<Act>();
         assert_eq!(transactions.hold_back("a", ACT, room + 1), Err(StompError::TransactionBytesMax));
         transactions.hold_back("a", ACT, room).unwrap();
         assert_eq!(transactions.hold_back("b", ACT, 0), Err(StompError::TransactionBytesMax));

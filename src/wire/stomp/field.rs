@@ -181,8 +181,8 @@ impl FieldError {
     #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
-            Self::Group => Reason::GroupsMax,
-            Self::Missing { .. }
+            Self::Group
+            | Self::Missing { .. }
             | Self::NoCommonVersion
             | Self::HeartBeat
             | Self::Destination
