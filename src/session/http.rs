@@ -356,3 +356,6 @@ pub fn encode_last_problem(out: &mut Vec<u8>, cx: &Context<'_>, status: Status, 
     let reply = Reply { head_only: false, keep_alive: false, version: Version::Http11, origin: Verdict::Own };
     encode_problem(out, cx, reply, status, detail);
 }
+
+#[cfg(test)]
+mod tests;
