@@ -22,6 +22,8 @@ mod out_queue;
 pub mod placement;
 mod polls;
 mod post;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::collections::{HashMap, HashSet, VecDeque};
