@@ -360,3 +360,6 @@ pub fn finish_problem(head: ResponseHead<'_>, reply: Reply, status: Status, deta
 pub fn encode_last_problem(out: &mut Vec<u8>, cx: &Context<'_>, status: Status, detail: &str) {
     encode_problem(out, cx, Reply::last(), status, detail);
 }
+
+#[cfg(test)]
+mod tests;

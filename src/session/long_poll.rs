@@ -28,3 +28,51 @@ pub fn encode_head(out: &mut Vec<u8>, cx: &Context<'_>, reply: Reply) {
         .field("Content-Type", b"application/json")
         .finish();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Session;
+    use crate::session::origin::Verdict;
+    use crate::session::tests::Talk;
+    use crate::wire::http::request::Version;
+
+    const REPLY: Reply =
+        Reply { head_only: false, keep_alive: true, version: Version::Http11, origin: Verdict::Own };
+    const DATE: &str = "Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
+
+    #[track_caller]
+    fn check(encode: impl FnOnce(&mut Vec<u8>, &Context<'_>), expected: &str) {
+        let mut out = Vec::new();
+        Talk::new(Session::new()).with_context(|_, cx| encode(&mut out, cx));
+        assert_eq!(String::from_utf8(out).unwrap().replace(DATE, ""), expected);
+    }
+
+    #[test]
+    fn update_comes_with_the_cursor_to_poll_with_next() {
+        check(
+            |out, cx| encode_update(out, cx, REPLY, Seq::new(17).unwrap(), b"{}"),
+            "HTTP/1.1 200 OK\r\nLocation-Seq: 17\r\nCache-Control: no-store\r\n\
+             Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+        );
+    }
+
+    #[test]
+    fn nothing_comes_with_the_cursor_too() {
+        let reply = Reply { keep_alive: false, ..REPLY };
+        check(
+            |out, cx| encode_nothing(out, cx, reply, Seq::new(17).unwrap()),
+            "HTTP/1.1 204 No Content\r\nConnection: close\r\nLocation-Seq: 17\r\n\
+             Cache-Control: no-store\r\n\r\n",
+        );
+    }
+
+    #[test]
+    fn head_is_answered_without_content() {
+        let reply = Reply { head_only: true, ..REPLY };
+        check(
+            |out, cx| encode_head(out, cx, reply),
+            "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Type: application/json\r\n\r\n",
+        );
+    }
+}

@@ -9,6 +9,8 @@ pub mod long_poll;
 pub mod origin;
 pub mod sse;
 pub mod stomp;
+#[cfg(test)]
+mod tests;
 pub mod websocket;
 
 use crate::clock::Now;

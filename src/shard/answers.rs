@@ -470,6 +470,7 @@ impl Shard {
 }
 
 /// What a connection is owed, from now on in a queue of its own.
+#[expect(clippy::vec_box, reason = "the pool's boxes become the connections'")]
 pub(super) fn queue_of<'a>(conn: &'a mut Conn, pool: &mut Vec<Box<OutQueue>>) -> &'a mut OutQueue {
     conn.out.get_or_insert_with(|| pool.pop().unwrap_or_default())
 }

@@ -178,7 +178,7 @@ impl Shard {
     /// A mirror has lingered: it goes unless somebody waits for it again.
     pub(super) fn drop_idle_mirror(&mut self, key: GroupKey) {
         let Some(until) = self.lingering.remove(&key) else { return };
-        if self.hub.group(key).waiters().len() > 0 {
+        if !self.hub.group(key).waiters().is_empty() {
             return;
         }
         if until > self.env.now.tick {

@@ -23,6 +23,8 @@ pub mod placement;
 mod polls;
 mod post;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -340,6 +342,12 @@ impl Shard {
             (Some(ours), Some(groups)) => Some(ours.min(groups)),
             (ours, groups) => ours.or(groups),
         }
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.conns.len()
     }
 
     /// What was counted so far, with the levels of this moment.

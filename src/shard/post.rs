@@ -133,7 +133,7 @@ impl Shard {
         for coming in waiting {
             self.settle_coming(key, coming);
         }
-        if self.hub.group(key).waiters().len() == 0 {
+        if self.hub.group(key).waiters().is_empty() {
             self.linger(key);
         }
     }

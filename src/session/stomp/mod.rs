@@ -537,3 +537,6 @@ fn escaped(id: &str, version: Version) -> Box<[u8]> {
     append_escaped(&mut out, id, version);
     out.into()
 }
+
+#[cfg(test)]
+mod tests;

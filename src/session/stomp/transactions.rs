@@ -35,6 +35,12 @@ pub(super) enum Act {
 }
 
 impl Transactions {
+    /// How many bytes the open transactions count for.
+    #[cfg(test)]
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Opens a transaction.
     pub(super) fn begin(&mut self, id: &str) -> Result<(), StompError> {
         if self.open.iter().any(|transaction| *transaction.id == *id) {

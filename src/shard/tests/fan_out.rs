@@ -1,0 +1,141 @@
+//! One group's updates to its subscribers: each once, in order, in one write a turn.
+
+use super::stomp::{connect_stomp, subscribe};
+use super::{Driver, Peer, at, get, post, seq, text, upgrade};
+
+/// Subscribers of group 3, one of each transport that parks.
+fn one_of_each(driver: &mut Driver) -> [Peer; 4] {
+    let websocket = driver.open_websocket(0, 3, "");
+    let sse = driver.connect(0, get("/location/sse/3"));
+    let poll = driver.connect(0, get("/location/long/3"));
+    let stomp = connect_stomp(driver, 0, "");
+    driver.send(stomp, subscribe("a", 3, ""));
+    for peer in [sse, stomp] {
+        driver.take(peer);
+    }
+    [websocket, sse, poll, stomp]
+}
+
+/// Publishes all of `bodies` to group 3 in one turn; what each of `peers` got, of one write each.
+#[track_caller]
+fn publish_in_one_turn(driver: &mut Driver, peers: &[Peer], bodies: &[String]) -> Vec<String> {
+    let before: Vec<usize> = peers.iter().map(|peer| driver.writes(*peer)).collect();
+    let publisher = driver.accept(0);
+    for body in bodies {
+        driver.feed(publisher, post(3, body));
+    }
+    driver.run();
+    assert_eq!(driver.writes(publisher), 1, "its answers");
+    for (peer, before) in peers.iter().zip(before) {
+        assert_eq!(driver.writes(*peer), before + 1, "{peer:?}");
+    }
+    peers.iter().map(|peer| String::from_utf8_lossy(&driver.take(*peer)).into_owned()).collect()
+}
+
+#[test]
+fn publish_reaches_every_subscriber_once_in_one_write() {
+    let mut driver = Driver::new(1);
+    let peers = one_of_each(&mut driver);
+    let got = publish_in_one_turn(&mut driver, &peers, &[at("alice", 1)]);
+    for got in got {
+        assert_eq!(got.matches("\"x\":1,").count(), 1, "{got}");
+    }
+}
+
+#[test]
+fn ten_publishes_in_one_turn_are_one_write_a_subscriber() {
+    let mut driver = Driver::new(1);
+    let peers = one_of_each(&mut driver);
+    let bodies: Vec<String> = (0..10).map(|x| at("alice", x)).collect();
+    let got = publish_in_one_turn(&mut driver, &peers, &bodies);
+    for (peer, got) in peers.iter().zip(got) {
+        let owed = if *peer == peers[2] { 1 } else { 10 };
+        let xs: Vec<_> = got.match_indices("\"x\":").map(|(at, _)| &got[at + 4..at + 5]).collect();
+        assert_eq!(xs, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"][..owed], "{peer:?}: {got}");
+    }
+    let report = driver.report(0);
+    assert_eq!(report.delivered, [0, 0, 1, 10, 10, 10]);
+    assert_eq!(report.publishes.iter().sum::<u64>(), 10);
+}
+
+#[test]
+fn publisher_gets_its_own_update_too() {
+    let mut driver = Driver::new(1);
+    let peer = driver.open_websocket(0, 3, "?member=alice");
+    driver.send(peer, text("{\"x\":1,\"y\":2}"));
+    let texts = driver.take_texts(peer);
+    assert_eq!(texts.len(), 1);
+    assert!(texts[0].contains("\"member\":\"alice\",\"x\":1,\"y\":2,"), "{texts:?}");
+}
+
+#[test]
+fn other_groups_hear_nothing() {
+    let mut driver = Driver::new(1);
+    let other = driver.open_websocket(0, 4, "");
+    driver.publish(3, &at("alice", 1));
+    assert_eq!(driver.take_texts(other), [""; 0]);
+}
+
+#[test]
+fn whoever_comes_within_a_turn_gets_what_is_numbered_after_that() {
+    let mut driver = Driver::new(1);
+    let publisher = driver.accept(0);
+    let [live, replay] = [driver.accept(0), driver.accept(0)];
+    driver.feed(publisher, post(3, &at("alice", 1)));
+    driver.feed(live, upgrade("/ws/3"));
+    driver.feed(replay, upgrade("/ws/3?since=0"));
+    driver.feed(publisher, post(3, &at("alice", 2)));
+    driver.run();
+    let mut numbered = [0; 2];
+    for number in &mut numbered {
+        *number = seq(&driver.take_answer(publisher, "200").1);
+    }
+    for (peer, owed) in [(live, &numbered[1..]), (replay, &numbered[..])] {
+        driver.take_head(peer, "101");
+        assert_eq!(driver.take_seqs(peer), owed, "{peer:?}");
+    }
+}
+
+#[test]
+fn replay_and_live_updates_meet_without_loss_or_repetition() {
+    let mut driver = Driver::new(1);
+    let before: Vec<u64> = (0..5).map(|x| driver.publish(3, &at("alice", x))).collect();
+    for seen in 0..before.len() {
+        let peer = driver.accept(0);
+        driver.feed(peer, upgrade(&format!("/ws/3?since={}", before[seen])));
+        let publisher = driver.connect(0, post(3, &at("bob", 1)));
+        let live = seq(&driver.take_answer(publisher, "200").1);
+        driver.take_head(peer, "101");
+        let got = driver.take_seqs(peer);
+        assert_eq!(got[..before.len() - seen - 1], before[seen + 1..], "since {}", before[seen]);
+        assert_eq!(got.last(), Some(&live));
+        assert!(got.is_sorted_by(|a, b| a < b), "{got:?}");
+        driver.hang_up(peer);
+    }
+}
+
+#[test]
+fn lost_cursor_is_answered_from_the_beginning_with_a_gap() {
+    let mut driver = Driver::new(1);
+    driver.publish(3, &at("alice", 1));
+    driver.publish(3, &at("bob", 2));
+    let peer = driver.open_websocket(0, 3, "?since=9007199254740991");
+    let texts = driver.take_texts(peer);
+    let gaps: Vec<bool> = texts.iter().map(|text| text.ends_with("\"gap\":true}")).collect();
+    assert_eq!(gaps, [true, false], "{texts:?}");
+}
+
+#[test]
+fn cursor_older_than_the_ring_gets_each_members_newest_and_then_the_ring() {
+    let mut driver = Driver::with(1, |limits| limits.history = 2);
+    let numbers: Vec<u64> = ["alice", "bob", "bob", "carol", "carol"]
+        .iter()
+        .map(|name| driver.publish(3, &at(name, 1)))
+        .collect();
+    let peer = driver.open_websocket(0, 3, "?since=0");
+    let texts = driver.take_texts(peer);
+    let seqs: Vec<u64> = texts.iter().map(|text| seq(text)).collect();
+    assert_eq!(seqs, [numbers[0], numbers[2], numbers[3], numbers[4]]);
+    let gaps: Vec<bool> = texts.iter().map(|text| text.ends_with("\"gap\":true}")).collect();
+    assert_eq!(gaps, [true, false, false, false], "{texts:?}");
+}

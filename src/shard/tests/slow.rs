@@ -1,0 +1,247 @@
+//! Sockets that take little: short writes at every place, conflation, the bound on what waits.
+
+use super::stomp::{connect, send_to, subscribe};
+use super::{Driver, Peer, at, get, post, seq, text, upgrade};
+use crate::ids::Transport;
+use crate::limits::SlowConsumer;
+use crate::report::Reason;
+
+/// What a peer gets that says `hello` after three updates of group 7, and whose socket blocks after `room` bytes
+/// until three more have come in one turn and one in the next; afterwards it takes `step` bytes at a time.
+fn received(hello: &[u8], room: usize, step: usize) -> Vec<u8> {
+    let mut driver = Driver::new(1);
+    for x in 0..3 {
+        driver.publish(7, &at("alice", x));
+    }
+    let peer = driver.accept(0);
+    driver.sockets[peer.0].room = room;
+    driver.send(peer, hello);
+    let publisher = driver.accept(0);
+    for x in 3..6 {
+        driver.feed(publisher, post(7, &at("alice", x)));
+    }
+    driver.run();
+    driver.send(publisher, post(7, &at("bob", 6)));
+    let mut got = driver.take(peer);
+    loop {
+        driver.make_room(peer, step);
+        let more = driver.take(peer);
+        if more.is_empty() {
+            break;
+        }
+        got.extend(more);
+    }
+    driver.make_room(peer, usize::MAX);
+    driver.send(publisher, post(7, &at("bob", 7)));
+    got.extend(driver.take(peer));
+    let report = driver.report(0);
+    assert_eq!(report.delivered.iter().sum::<u64>(), 8.min(seqs(&got).len() as u64), "counted once each");
+    assert_eq!(report.conflated.iter().sum::<u64>(), 0);
+    assert_eq!(report.queue_bytes.iter().sum::<u64>(), 0);
+    got
+}
+
+/// Every number of an update in a stream of whatever form, in order.
+fn seqs(stream: &[u8]) -> Vec<u64> {
+    let stream = String::from_utf8_lossy(stream).into_owned();
+    stream.match_indices("{\"seq\":").map(|(at, _)| seq(&stream[at..])).collect()
+}
+
+/// Whatever a socket takes, its peer gets the same bytes; `owed` of the eight updates are among them.
+#[track_caller]
+fn check_splits(hello: impl AsRef<[u8]>, owed: usize) {
+    let hello = hello.as_ref();
+    let whole = received(hello, usize::MAX, usize::MAX);
+    let numbers = seqs(&whole);
+    assert_eq!(numbers.len(), owed);
+    assert!(numbers.is_sorted_by(|a, b| a + 1 == *b), "{numbers:?}");
+    for room in 0..=whole.len() {
+        let split = received(hello, room, usize::MAX);
+        assert_eq!(split, whole, "blocked after {room} bytes: {}", String::from_utf8_lossy(&split));
+    }
+    for step in [1, 2, 7, 64, 97] {
+        assert_eq!(received(hello, 0, step), whole, "{step} bytes a write");
+    }
+}
+
+#[test]
+fn websocket_gets_the_same_bytes_however_its_writes_are_split() {
+    check_splits(upgrade("/ws/7"), 5);
+}
+
+#[test]
+fn websocket_replay_gets_the_same_bytes_however_its_writes_are_split() {
+    check_splits(upgrade("/ws/7?since=0"), 8);
+}
+
+#[test]
+fn event_stream_gets_the_same_bytes_however_its_writes_are_split() {
+    check_splits(get("/location/sse/7"), 5);
+}
+
+#[test]
+fn event_stream_replay_gets_the_same_bytes_however_its_writes_are_split() {
+    check_splits(get("/location/sse/7?last_event_id=0"), 8);
+}
+
+#[test]
+fn stomp_gets_the_same_bytes_however_its_writes_are_split() {
+    check_splits([upgrade("/location").into_bytes(), connect(""), subscribe("a", 7, "")].concat(), 5);
+}
+
+#[test]
+fn stomp_replay_gets_the_same_bytes_however_its_writes_are_split() {
+    check_splits(
+        [upgrade("/location").into_bytes(), connect(""), subscribe("a", 7, "since:0\n")].concat(),
+        8,
+    );
+}
+
+#[test]
+fn acknowledged_stomp_gets_the_same_bytes_however_its_writes_are_split() {
+    check_splits(
+        [upgrade("/location").into_bytes(), connect(""), subscribe("a", 7, "ack:client\nsince:0\n")].concat(),
+        8,
+    );
+}
+
+#[test]
+fn unacknowledged_messages_are_counted_once_however_writes_are_split() {
+    // With room for exactly the eight messages, a message counted twice would leave one of them out.
+    let hello =
+        [upgrade("/location").into_bytes(), connect(""), subscribe("a", 7, "ack:client\nsince:0\n")].concat();
+    for room in 0..1500 {
+        let mut driver = Driver::with(1, |limits| limits.prefetch_count = 4);
+        let numbers: Vec<u64> = (0..3).map(|x| driver.publish(7, &at("alice", x))).collect();
+        let peer = driver.accept(0);
+        driver.sockets[peer.0].room = room;
+        driver.send(peer, &hello);
+        let last = driver.publish(7, &at("alice", 3));
+        driver.make_room(peer, usize::MAX);
+        assert_eq!(seqs(&driver.take(peer)), [&numbers[..], &[last]].concat(), "blocked after {room} bytes");
+    }
+}
+
+/// A WebSocket in group 7 that takes `room` bytes more; queues are bounded to 400 bytes.
+fn blocked(room: usize, slow_consumer: SlowConsumer) -> (Driver, Peer) {
+    let mut driver = Driver::with(1, |limits| {
+        (limits.queue_bytes_max, limits.slow_consumer) = (400, slow_consumer);
+    });
+    let peer = driver.open_websocket(0, 7, "");
+    driver.sockets[peer.0].room = room;
+    (driver, peer)
+}
+
+#[test]
+fn blocked_subscriber_past_its_queue_gets_each_members_newest() {
+    let (mut driver, peer) = blocked(0, SlowConsumer::Conflate);
+    let mut newest = Vec::new();
+    for x in 0..13 {
+        newest = ["alice", "bob", "carol"].map(|member| driver.publish(7, &at(member, x))).to_vec();
+    }
+    driver.make_room(peer, usize::MAX);
+    let texts = driver.take_texts(peer);
+    assert_eq!(texts.iter().map(|text| seq(text)).collect::<Vec<_>>(), newest);
+    let gaps: Vec<bool> = texts.iter().map(|text| text.ends_with("\"gap\":true}")).collect();
+    assert_eq!(gaps, [true, false, false], "{texts:?}");
+    let report = driver.report(0);
+    let websocket = Transport::WebSocket as usize;
+    assert_eq!((report.delivered[websocket], report.conflated[websocket]), (3, 36));
+    let live = driver.publish(7, &at("alice", 99));
+    let texts = driver.take_texts(peer);
+    assert!(texts.len() == 1 && seq(&texts[0]) == live && !texts[0].contains("gap"), "{texts:?}");
+}
+
+#[test]
+fn message_that_was_begun_is_ended_before_newer_ones_follow() {
+    let (mut driver, peer) = blocked(10, SlowConsumer::Conflate);
+    let first = driver.publish(7, &at("alice", 0));
+    let mut newest = 0;
+    for x in 1..30 {
+        newest = driver.publish(7, &at("alice", x));
+    }
+    driver.make_room(peer, usize::MAX);
+    assert_eq!(driver.take_seqs(peer), [first, newest]);
+}
+
+#[test]
+fn blocked_subscriber_hears_that_a_member_left_while_the_ring_has_it() {
+    let (mut driver, peer) = blocked(0, SlowConsumer::Conflate);
+    driver.publish(7, &at("bob", 1));
+    let left = driver.publish(7, "{\"member\":\"bob\",\"left\":true}");
+    let mut newest = 0;
+    for x in 0..20 {
+        newest = driver.publish(7, &at("alice", x));
+    }
+    driver.make_room(peer, usize::MAX);
+    assert_eq!(driver.take_seqs(peer), [left, newest]);
+}
+
+#[test]
+fn what_a_blocked_subscriber_holds_stays_within_its_queue() {
+    let (mut driver, peer) = blocked(0, SlowConsumer::Conflate);
+    let websocket = Transport::WebSocket as usize;
+    for x in 0..50 {
+        driver.publish(7, &at("alice", x));
+        assert!(driver.report(0).queue_bytes[websocket] <= 400);
+    }
+    driver.hang_up(peer);
+    assert_eq!(driver.report(0).queue_bytes[websocket], 0);
+}
+
+#[test]
+fn slow_consumer_is_closed_where_the_operator_wants_that() {
+    let (mut driver, peer) = blocked(0, SlowConsumer::Disconnect);
+    for x in 0..20 {
+        driver.publish(7, &at("alice", x));
+    }
+    assert_eq!(driver.shard_of(peer), None);
+    assert_eq!(driver.report(0).refused[Reason::SlowConsumer as usize], 1);
+    assert_eq!(driver.waiters(0, 7), 0);
+}
+
+#[test]
+fn nobody_else_waits_for_a_blocked_subscriber() {
+    let (mut driver, _) = blocked(0, SlowConsumer::Conflate);
+    let quick = driver.open_websocket(0, 7, "");
+    let numbers: Vec<u64> = (0..20).map(|x| driver.publish(7, &at("alice", x))).collect();
+    assert_eq!(driver.take_seqs(quick), numbers);
+}
+
+#[test]
+fn pong_overtakes_the_updates_that_wait() {
+    let (mut driver, peer) = blocked(0, SlowConsumer::Conflate);
+    let waits = driver.publish(7, &at("alice", 0));
+    let mut ping = text("hi");
+    ping[0] = 0x89;
+    driver.send(peer, ping);
+    driver.make_room(peer, usize::MAX);
+    assert_eq!(driver.sockets[peer.0].got.drain(..4).collect::<Vec<_>>(), b"\x8a\x02hi");
+    assert_eq!(driver.take_seqs(peer), [waits]);
+}
+
+#[test]
+fn each_subscription_of_a_blocked_connection_ends_on_its_groups_newest() {
+    let mut driver = Driver::with(1, |limits| limits.queue_bytes_max = 400);
+    let peer = super::stomp::connect_stomp(&mut driver, 0, "");
+    driver.send(peer, [subscribe("a", 7, ""), subscribe("b", 8, "")].concat());
+    driver.sockets[peer.0].room = 0;
+    let mut newest = [0; 2];
+    for x in 0..20 {
+        newest = [driver.publish(7, &at("alice", x)), driver.publish(8, &at("bob", x))];
+    }
+    driver.make_room(peer, usize::MAX);
+    assert_eq!(driver.take_seqs(peer), newest);
+    driver.send(peer, send_to(8, "", &at("bob", 99)));
+    assert_eq!(driver.take_seqs(peer), [newest[1] + 1]);
+}
+
+#[test]
+fn poll_whose_socket_takes_nothing_at_first_gets_its_answer() {
+    let mut driver = Driver::new(1);
+    let peer = driver.connect(0, get("/location/long/3"));
+    driver.sockets[peer.0].room = 0;
+    let number = driver.publish(3, &at("alice", 1));
+    driver.make_room(peer, usize::MAX);
+    assert_eq!(seq(&driver.take_answer(peer, "200").1), number);
+}
