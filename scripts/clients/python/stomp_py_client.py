@@ -1,5 +1,6 @@
 """stomp.py over WebSocket: its three versions, receipts, acks, transactions and heart-beats."""
 
+import contextlib
 import queue
 import threading
 import uuid
@@ -77,8 +78,10 @@ class Client:
         return self
 
     def __exit__(self, *failure):
-        if self.connection.is_connected():
-            self.connection.disconnect()
+        # After an ERROR the server closes, and the library may find out only while it says goodbye.
+        with contextlib.suppress(OSError, stomp.exception.NotConnectedException):
+            if self.connection.is_connected():
+                self.connection.disconnect()
 
     def message(self):
         return self.heard.messages.get(timeout=WAIT_SECONDS_MAX)
