@@ -39,11 +39,13 @@
 //! - Invariant: below the reactor nothing reads the clock, opens a socket, starts a thread or rolls a die.
 //! - Invariant: numbers of a group's updates are contiguous; every subscriber sees them in order, each at most once.
 //! - Invariant: a message that was begun is ended before anything else is written on its connection.
-//! - Invariant: an idle parked connection owns its slot, its place among the waiters, and nothing else on the heap.
+//! - Invariant: an idle event stream or WebSocket owns its slot, its place among the waiters, and nothing else on the
+//!   heap; a parked poll owns a timer besides, a STOMP connection its session, a named one its name.
 //! - Invariant: mail between two shards arrives in order and is never lost; a full mailbox makes its senders wait,
-//!   and a sender that waits numbers nothing, so that no two shards wait for each other.
+//!   and a sender that waits reads nobody and numbers no publish, but goes on taking mail, so that no two shards
+//!   wait for each other.
 //! - Invariant: a slot is given to a newcomer only after the socket of its last connection has gone.
-//! - Invariant: nothing that a peer sends panics; every queue, buffer, loop and wait has a bound in [`limits`].
+//! - Invariant: nothing that a peer sends panics; every bound that a peer can run into is in [`limits`].
 //!
 //! # Words
 //!

@@ -10,7 +10,8 @@ use std::time::Duration;
 /// them, whose 30 KB of frames a subscriber's default queue still holds.
 pub const READ_BYTES_PER_TURN_MAX: usize = 16 * 1024;
 
-/// What one write hands to the kernel at most: four times what TCP_NOTSENT_LOWAT lets lie unsent.
+/// What one write from a connection's own queue hands to the kernel at most: four times what TCP_NOTSENT_LOWAT lets lie
+/// unsent. A batch that subscribers share goes out whole.
 pub const WRITE_BYTES_MAX: usize = 64 * 1024;
 
 /// What may lie unsent in the kernel for one connection (TCP_NOTSENT_LOWAT): enough for one congestion window
@@ -43,8 +44,8 @@ pub const STOMP_TRANSACTIONS_MAX: usize = 8;
 /// Bytes held by all open transactions of one STOMP connection: four messages of the largest size.
 pub const STOMP_TRANSACTION_BYTES_MAX: usize = 64 * 1024;
 
-/// Publishes of one connection that may be under way to other shards before it is read no further: bounds what
-/// waits behind a full mailbox to 16 messages a connection.
+/// Publishes and subscriptions of one connection that may be under way to other shards before it is read no further:
+/// bounds what waits behind a full mailbox to some 16 letters a connection.
 pub const PUBLISHES_UNDER_WAY_MAX: u8 = 16;
 
 /// Letters a mailbox takes before senders must keep theirs: a turn drains them all in well under a millisecond.
@@ -56,6 +57,15 @@ pub const MAILBOX_LETTERS_PER_TURN_MAX: usize = 1024;
 /// Subscribers at home past which a group pulls no more connections to its home shard: at about a microsecond
 /// a delivery one publish then occupies its core for 4 ms, and sharing the group out begins to pay for the mail.
 pub const GIANT_GROUP_SUBSCRIBERS: usize = 4096;
+
+/// Connections accepted before a reactor turns to its sockets.
+pub const ACCEPTS_PER_TURN_MAX: usize = 128;
+
+/// Connections that the kernel may hold ready for a worker; it cuts this to net.core.somaxconn.
+pub const BACKLOG: i32 = 4096;
+
+/// Frames that one WebSocket message may come in: clients that stream cut into a handful.
+pub const MESSAGE_FRAGMENTS_MAX: u32 = 1024;
 
 /// Workers one process can have; the sets of interested shards are 128-bit masks.
 pub const WORKERS_MAX: usize = 128;
@@ -87,8 +97,11 @@ pub const AT_AHEAD_MAX: Duration = Duration::from_secs(5);
 /// A paused listener tries again this often, for descriptors come free elsewhere too.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Descriptors kept for newcomers that are told no (64) and for standard streams, signals and whatever a library opens.
-pub const DESCRIPTORS_RESERVED: u64 = 64 + 32;
+/// Newcomers without a place whose heads are read all the same, so that probes and scrapes get through.
+pub const SURPLUS_MAX: usize = 64;
+
+/// Descriptors kept for those, and for standard streams, signals and whatever a library opens.
+pub const DESCRIPTORS_RESERVED: u64 = SURPLUS_MAX as u64 + 32;
 
 /// Descriptors that each worker needs besides one a listening address: its poll and its waker.
 pub const DESCRIPTORS_PER_WORKER: u64 = 2;

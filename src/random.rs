@@ -36,9 +36,9 @@ impl Random {
         from + spread.mul_f64(self.0.f64())
     }
 
-    /// Any number; names sessions.
+    /// Any number.
     #[must_use]
-    pub fn number(&mut self) -> u64 {
-        self.0.u64(..)
+    pub fn number(&mut self) -> u32 {
+        self.0.u32(..)
     }
 }

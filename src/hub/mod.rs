@@ -144,12 +144,6 @@ impl Hub {
         &self.entries[key.index()].group
     }
 
-    /// Whether a key still names a group; after time has passed it may be another one.
-    #[must_use]
-    pub fn has(&self, key: GroupKey) -> bool {
-        self.entries.contains(key.index())
-    }
-
     /// Whether a group is at home here.
     #[must_use]
     pub fn is_home(&self, key: GroupKey) -> bool {

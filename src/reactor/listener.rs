@@ -11,20 +11,11 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use crate::clock::Tick;
 use crate::ids::ShardId;
-use crate::limits::{ACCEPT_RETRY, KERNEL_UNSENT_BYTES};
+use crate::limits::{ACCEPT_RETRY, ACCEPTS_PER_TURN_MAX, BACKLOG, KERNEL_UNSENT_BYTES, SURPLUS_MAX};
 use crate::reactor::Reactor;
 use crate::reactor::mailbox::Letter;
 use crate::reactor::source::Source;
 use crate::report::{Call, Reason};
-
-/// Connections accepted before a reactor turns to its sockets.
-const ACCEPTS_PER_TURN_MAX: usize = 128;
-
-/// Newcomers without a place whose heads are read, so that probes and scrapes still get through.
-const SURPLUS_MAX: usize = 64;
-
-/// Connections that the kernel may hold ready for us; it cuts this to net.core.somaxconn.
-const BACKLOG: i32 = 4096;
 
 /// What a newcomer is told unread when even those places are taken.
 const NO_PLACE: &[u8] =

@@ -89,10 +89,7 @@ pub enum Event {
         receipt: Option<Box<str>>,
     },
     /// STOMP: messages were acknowledged; a full window may have opened.
-    Acknowledged {
-        /// The subscription they belong to.
-        sub: u16,
-    },
+    Acknowledged,
     /// STOMP: the client wants to go once all that it sent has taken effect.
     Disconnect {
         /// To be given then.
@@ -137,7 +134,7 @@ impl Event {
             Self::Subscribe { group, .. } => Some(*group),
             Self::Connected
             | Self::Unsubscribe { .. }
-            | Self::Acknowledged { .. }
+            | Self::Acknowledged
             | Self::Disconnect { .. }
             | Self::Closed
             | Self::Failed { .. } => None,

@@ -4,15 +4,12 @@
 
 use std::borrow::Cow;
 
-use crate::limits::ECHO_MESSAGE_BYTES_MAX;
+use crate::limits::{ECHO_MESSAGE_BYTES_MAX, MESSAGE_FRAGMENTS_MAX};
 use crate::report::Reason;
 use crate::session::{Context, Event, Said, Step};
 use crate::wire::json;
 use crate::wire::websocket::frame::{self, CloseCode, Opcode, Side};
 use crate::wire::websocket::message::{Bounds, Incoming, Messages, Violation};
-
-/// Frames that one message may come in; clients that stream cut into a handful.
-const FRAGMENTS_MAX: u32 = 1024;
 
 /// The bounds of the echo, whose point is to take what a suite sends.
 const ECHO_BOUNDS: Bounds = Bounds { message_bytes_max: ECHO_MESSAGE_BYTES_MAX, fragments_max: None };
@@ -68,7 +65,7 @@ impl Default for WebSocket {
 
 /// The bounds of a message that publishes.
 pub(super) const fn bounds(message_bytes_max: usize) -> Bounds {
-    Bounds { message_bytes_max, fragments_max: Some(FRAGMENTS_MAX) }
+    Bounds { message_bytes_max, fragments_max: Some(MESSAGE_FRAGMENTS_MAX) }
 }
 
 /// What a message means to the conversation.
@@ -265,7 +262,7 @@ mod tests {
     #[test]
     fn fragments_are_bounded_in_number() {
         let mut bytes = fragment(masked(Opcode::Text, b""));
-        for _ in 1..FRAGMENTS_MAX {
+        for _ in 1..MESSAGE_FRAGMENTS_MAX {
             bytes.extend(fragment(masked(Opcode::Continuation, b"")));
         }
         let at_limit = [&bytes[..], &masked(Opcode::Ping, b"")].concat();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::hub::group::{Published, Refusal};
 use crate::ids::{ConnId, GroupId, Seq, Transport};
 use crate::limits::EVENTS_PER_TURN_MAX;
 use crate::location::Update;
@@ -109,6 +110,9 @@ impl Shard {
     pub(super) fn close_with_last_word(&mut self, id: ConnId) {
         self.part(id);
         let Some(conn) = self.conns.get_mut(id) else { return };
+        if let Some(out) = conn.out.as_mut() {
+            out.set_farewell(b"");
+        }
         match conn.session {
             // What pipelined requests were answered before stays owed.
             Session::Http(_) | Session::Closing { .. } => {}
@@ -217,7 +221,7 @@ impl Shard {
             }
         };
         match outcome {
-            Outcome::Numbered(update) => {
+            Ok(Published::Numbered(update)) => {
                 self.encode_json(&update);
                 if kind == report::Asked::SseOneShot {
                     let mut event = Vec::with_capacity(256);
@@ -226,12 +230,12 @@ impl Shard {
                 }
                 self.answer_json(id, kind, reply);
             }
-            Outcome::NothingLeft => self.answer_empty(id, kind, reply, Status::NoContent),
-            Outcome::Refused(Refused::Stale) => {
-                self.refuse(Reason::Stale);
-                self.answer_problem(id, kind, reply, Status::Conflict, &Refused::Stale.to_string());
+            Ok(Published::NothingLeft) => self.answer_empty(id, kind, reply, Status::NoContent),
+            Err(refused @ Refused::Publish(Refusal::Stale { .. })) => {
+                self.refuse(refused.reason());
+                self.answer_problem(id, kind, reply, Status::Conflict, &refused.to_string());
             }
-            Outcome::Refused(refused) => {
+            Err(refused) => {
                 self.answer_unavailable(id, kind, reply, refused.reason(), &refused.to_string());
             }
         }
@@ -239,13 +243,16 @@ impl Shard {
 
     /// Says what became of a location that came over WebSocket or STOMP.
     pub(super) fn answer_said(&mut self, id: ConnId, outcome: Outcome, receipt: Option<&str>) {
+        if self.has_said_last_word(id) {
+            return;
+        }
         match outcome {
-            Outcome::Numbered(_) | Outcome::NothingLeft => self.give_receipt(id, receipt),
-            Outcome::Refused(Refused::Stale) => {
-                self.refuse(Reason::Stale);
+            Ok(Published::Numbered(_) | Published::NothingLeft) => self.give_receipt(id, receipt),
+            Err(refused @ Refused::Publish(Refusal::Stale { .. })) => {
+                self.refuse(refused.reason());
                 self.give_receipt(id, receipt);
             }
-            Outcome::Refused(refused) => self.refuse_said(id, refused, receipt),
+            Err(refused) => self.refuse_said(id, refused, receipt),
         }
     }
 
@@ -273,6 +280,13 @@ impl Shard {
         }
     }
 
+    /// Whether a Close or an ERROR is on its way, behind which nothing may come. A drain's goodbye is not: it comes last
+    /// whatever comes before.
+    pub(super) fn has_said_last_word(&self, id: ConnId) -> bool {
+        let out = self.conns.get(id).and_then(|conn| conn.out.as_ref());
+        out.is_some_and(|out| out.closes && out.farewell().is_empty())
+    }
+
     /// Ends a STOMP connection whose wish was refused.
     pub(super) fn fail_stomp(&mut self, id: ConnId, refused: Refused, receipt: Option<&str>) {
         self.refuse(refused.reason());
@@ -286,6 +300,9 @@ impl Shard {
 
     /// Writes a receipt, if one was asked for.
     pub(super) fn give_receipt(&mut self, id: ConnId, receipt: Option<&str>) {
+        if self.has_said_last_word(id) {
+            return;
+        }
         if let Some(Session::Stomp(stomp)) = self.conns.get(id).map(|conn| &conn.session) {
             stomp.give_receipt(&mut self.reply, receipt);
             self.push_reply(id);

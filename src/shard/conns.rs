@@ -52,7 +52,7 @@ pub(super) struct Flags {
     pub(super) surplus: bool,
     /// What may still come.
     pub(super) input: Input,
-    /// A STOMP subscription has fallen behind: its feeds are looked at when it is flushed.
+    /// One of its feeds may read by cursor: they are looked at when it is flushed.
     pub(super) behind: bool,
 }
 
@@ -241,6 +241,11 @@ pub(super) enum Place {
     Here { key: GroupKey, position: u32 },
 }
 
+impl Place {
+    /// Of a subscriber that is about to be given its place.
+    pub(super) const NOWHERE: Self = Self::Coming { ticket: 0 };
+}
+
 /// What one subscriber is owed of one group.
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -372,11 +377,7 @@ impl Conn {
 
     /// Whether it is parked and not read: then the end of its peer's input is all that it can still hear.
     pub(super) fn is_deaf(&self) -> bool {
-        match &self.interest {
-            Interest::Poll(_) | Interest::Opening { .. } => true,
-            Interest::Stream(_) => self.under_way == 0,
-            Interest::None | Interest::Asked(_) | Interest::Feeds(_) => false,
-        }
+        matches!(self.interest, Interest::Poll(_) | Interest::Opening { .. })
     }
 
     /// How many subscriptions it has.

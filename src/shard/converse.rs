@@ -66,8 +66,8 @@ impl Shard {
 
     /// The socket says that the peer closed its side, while bytes before that may be unread.
     ///
-    /// A parked connection is not read, so this is all that it will hear: its peer is gone. A WebSocket whose publishes are
-    /// under way is not parked but only held: the rest of what it said is read first.
+    /// A parked request is not read on, so this is all that it will hear: its peer is gone. A stream that is held for
+    /// what it said itself is read to its end first.
     pub fn handle_read_closed(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         if conn.flags.input == Input::Open {
@@ -219,8 +219,12 @@ impl Shard {
         conn.flags.dead = true;
         let session = std::mem::replace(&mut conn.session, Session::Closing { dropped: 0 });
         let out = conn.out.take();
-        let control = out.map(|mut out| out.take_control()).unwrap_or_default();
+        let mut control = Vec::new();
         let transport = conn.transport();
+        if let Some(mut out) = out {
+            control = out.take_control();
+            self.release(out);
+        }
         let parcel = Parcel { session, transport, event, unread: unread.to_vec(), control };
         self.commands.push_back(Command::HandOver(id, to, Box::new(parcel)));
     }

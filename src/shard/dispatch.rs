@@ -38,7 +38,7 @@ impl Shard {
                 self.on_subscribe(id, sub, group, since, receipt)
             }
             Event::Unsubscribe { sub, receipt } => self.on_unsubscribe(id, sub, receipt.as_deref()),
-            Event::Acknowledged { .. } => self.mark_behind_dirty(id),
+            Event::Acknowledged => self.mark_behind_dirty(id),
             Event::Disconnect { receipt } => self.on_disconnect(id, receipt),
             Event::Closed => self.close_with_last_word(id),
             Event::Failed { reason, status } => {
@@ -173,15 +173,12 @@ impl Shard {
 
     /// Has the hub number a publish to a group at home.
     pub(super) fn number(&mut self, group: GroupId, publish: &Publish, by: Transport) -> Outcome {
-        let key = match self.hub.make(group, &self.env.now) {
-            Ok(key) => key,
-            Err(full) => return Outcome::Refused(Refused::GroupsMax(full.max)),
-        };
+        let key = self.hub.make(group, &self.env.now).map_err(Refused::Group)?;
         let published = self.hub.publish(key, publish, &self.env.now);
         if let Ok(Published::Numbered(_)) = published {
             self.report.publishes[by as usize] += 1;
         }
-        published.into()
+        published.map_err(Refused::Publish)
     }
 
     /// What a body asks to be published, given for whom its connection speaks; or why that cannot be.
@@ -308,15 +305,17 @@ impl Shard {
         since: Option<Seq>,
         receipt: Option<Box<str>>,
     ) {
-        let entered = match self.enter(group) {
+        let entered = match self.enter(group, since) {
             Ok(entered) => entered,
             Err(refused) => return self.fail_stomp(id, refused, receipt.as_deref()),
         };
         let place = match entered {
-            Some(_) => Place::Coming { ticket: 0 },
+            Some(_) => Place::NOWHERE,
             None => self.send_for(group, id, Errand::Feed { sub, since, receipt: receipt.clone() }),
         };
         let Some(conn) = self.conns.get_mut(id) else { return };
+        // While its mirror comes, a SUBSCRIBE is under way like a SEND: so many at once, and DISCONNECT waits for it.
+        conn.under_way += u8::from(entered.is_none());
         let Interest::Feeds(feeds) = &mut conn.interest else { return };
         let index = usize::from(sub);
         if feeds.feeds.len() <= index {
@@ -357,9 +356,10 @@ impl Shard {
     /// Lets a client go that wanted to, once nothing of what it published is under way.
     pub(super) fn leave_if_done(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if conn.under_way > 0 {
+        if conn.under_way > 0 || self.has_said_last_word(id) {
             return;
         }
+        let Some(conn) = self.conns.get_mut(id) else { return };
         let Interest::Feeds(feeds) = &mut conn.interest else { return };
         let Some(leaving) = feeds.leaving.take() else { return };
         self.give_receipt(id, leaving.receipt.as_deref());

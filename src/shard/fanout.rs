@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::hub::GroupKey;
 use crate::hub::group::Cursor;
-use crate::hub::waiters::{LANES, Lane, Waiter};
+use crate::hub::waiters::{Lane, Waiter};
 use crate::ids::{ConnId, GroupId, Seq, Transport};
 use crate::limits::SlowConsumer;
 use crate::location::Update;
@@ -31,8 +31,46 @@ use crate::shard::out_queue::Owed;
 use crate::shard::{Command, Shard};
 use crate::wire::json;
 
-/// The order in which lanes are told: who waits for one answer goes before who waits for a stream.
-const ORDER: [Lane; LANES] = [POLLS, STREAMS, WEBSOCKETS, SUBSCRIPTIONS];
+/// Who is told in the same way, in the order in which they are: who waits for one answer goes before who waits for a
+/// stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Audience {
+    #[default]
+    Polls,
+    Streams,
+    WebSockets,
+    Subscriptions,
+}
+
+impl Audience {
+    const fn lane(self) -> Lane {
+        match self {
+            Self::Polls => POLLS,
+            Self::Streams => STREAMS,
+            Self::WebSockets => WEBSOCKETS,
+            Self::Subscriptions => SUBSCRIPTIONS,
+        }
+    }
+
+    /// What they are counted as.
+    const fn transport(self) -> Transport {
+        match self {
+            Self::Polls => Transport::LongPoll,
+            Self::Streams => Transport::Sse,
+            Self::WebSockets => Transport::WebSocket,
+            Self::Subscriptions => Transport::Stomp,
+        }
+    }
+
+    const fn next(self) -> Option<Self> {
+        match self {
+            Self::Polls => Some(Self::Streams),
+            Self::Streams => Some(Self::WebSockets),
+            Self::WebSockets => Some(Self::Subscriptions),
+            Self::Subscriptions => None,
+        }
+    }
+}
 
 /// The group that is being told, and how far that has come.
 #[derive(Debug, Default)]
@@ -40,8 +78,7 @@ pub(super) struct FanOut {
     group: Option<GroupKey>,
     updates: Vec<Arc<Update>>,
     json: Pieces,
-    /// Which lane, by its place in [`ORDER`].
-    lane: usize,
+    audience: Audience,
     /// Which waiter of the lane is next. The lane of polls is walked from its end, for they leave it.
     next: usize,
     frames: Pieces,
@@ -91,24 +128,13 @@ impl FanOut {
         if times == 0 {
             return;
         }
-        let transport = transport(ORDER[self.lane]) as usize;
+        let transport = self.audience.transport() as usize;
         for update in &self.updates {
             report.staleness[transport].observe(micros.saturating_sub(update.numbered_micros), times);
         }
         let payload: usize = self.json.bytes.len();
         report.delivered[transport] += times * self.updates.len() as u64;
         report.payload_bytes[transport].sent += times * payload as u64;
-    }
-}
-
-/// What subscribers in a lane are counted as.
-fn transport(lane: Lane) -> Transport {
-    match lane {
-        POLLS => Transport::LongPoll,
-        STREAMS => Transport::Sse,
-        WEBSOCKETS => Transport::WebSocket,
-        SUBSCRIPTIONS => Transport::Stomp,
-        _ => unreachable!("these are all lanes"),
     }
 }
 
@@ -123,21 +149,18 @@ impl Shard {
                     None => return false,
                 },
             };
-            let lane = ORDER[self.fan.lane];
-            let in_flight = match lane {
-                POLLS => self.tell_polls(key),
-                STREAMS | WEBSOCKETS => self.tell_streams(key, lane),
-                _subscriptions => self.tell_subscriptions(key),
+            let in_flight = match self.fan.audience {
+                Audience::Polls => self.tell_polls(key),
+                Audience::Streams | Audience::WebSockets => self.tell_streams(key),
+                Audience::Subscriptions => self.tell_subscriptions(key),
             };
             if in_flight {
                 return true;
             }
             self.fan.settle_staleness(&mut self.report, self.written_micros);
-            if self.fan.lane + 1 < ORDER.len() {
-                self.fan.lane += 1;
-                self.begin_lane(key);
-            } else {
-                self.end_group();
+            match self.fan.audience.next() {
+                Some(audience) => self.begin_audience(key, audience),
+                None => self.end_group(),
             }
         }
     }
@@ -162,36 +185,40 @@ impl Shard {
         }
         self.fan.updates = updates;
         self.fan.group = Some(key);
-        self.fan.lane = 0;
-        self.begin_lane(key);
+        self.begin_audience(key, Audience::Polls);
         key
     }
 
-    /// Encodes the updates the way the lane's subscribers have them written.
-    fn begin_lane(&mut self, key: GroupKey) {
-        let lane = ORDER[self.fan.lane];
+    /// Encodes the updates the way an audience has them written.
+    fn begin_audience(&mut self, key: GroupKey, audience: Audience) {
         let group = self.hub.group(key);
-        let waiters = group.waiters().lane(lane).len();
+        let waiters = group.waiters().lane(audience.lane()).len();
         let fan = &mut self.fan;
-        fan.next = if lane == POLLS { waiters } else { 0 };
+        fan.audience = audience;
+        fan.next = 0;
         fan.frames.clear();
         fan.frames_for = None;
         if waiters == 0 {
             return;
         }
-        if lane == SUBSCRIPTIONS {
-            fan.tails.clear();
-            for index in 0..fan.updates.len() {
-                stomp::encode_message_tail(&mut fan.tails.bytes, group.id(), fan.json.piece(index));
-                fan.tails.end_piece();
+        let form = match audience {
+            // One answer does for all, and is encoded when the first asks for it.
+            Audience::Polls => return fan.next = waiters,
+            Audience::Streams => Form::Sse,
+            Audience::WebSockets => Form::WebSocket,
+            Audience::Subscriptions => {
+                fan.tails.clear();
+                for index in 0..fan.updates.len() {
+                    stomp::encode_message_tail(&mut fan.tails.bytes, group.id(), fan.json.piece(index));
+                    fan.tails.end_piece();
+                }
+                return;
             }
-        } else if lane != POLLS {
-            let form = if lane == STREAMS { Form::Sse } else { Form::WebSocket };
-            let cx = self.env.context(self.id, ConnId { slot: 0, generation: 0 });
-            for (index, update) in fan.updates.iter().enumerate() {
-                form.encode(&mut fan.frames.bytes, update, fan.json.piece(index), &cx);
-                fan.frames.end_piece();
-            }
+        };
+        let cx = self.env.context(self.id, ConnId { slot: 0, generation: 0 });
+        for (index, update) in fan.updates.iter().enumerate() {
+            form.encode(&mut fan.frames.bytes, update, fan.json.piece(index), &cx);
+            fan.frames.end_piece();
         }
     }
 
@@ -240,8 +267,8 @@ impl Shard {
     }
 
     /// Writes the frames to event streams or WebSockets.
-    fn tell_streams(&mut self, key: GroupKey, lane: Lane) -> bool {
-        while let Some((waiter, first)) = self.next_waiter(key, lane) {
+    fn tell_streams(&mut self, key: GroupKey) -> bool {
+        while let Some((waiter, first)) = self.next_waiter(key) {
             let Some((id, conn)) = self.conns.at_mut(waiter.slot) else { continue };
             if conn.flags.dead || first >= self.fan.updates.len() {
                 continue;
@@ -262,7 +289,7 @@ impl Shard {
 
     /// Writes the frames to STOMP subscriptions. Their heads differ, but most clients choose the same ids.
     fn tell_subscriptions(&mut self, key: GroupKey) -> bool {
-        while let Some((waiter, first)) = self.next_waiter(key, SUBSCRIPTIONS) {
+        while let Some((waiter, first)) = self.next_waiter(key) {
             let Some((id, conn)) = self.conns.at_mut(waiter.slot) else { continue };
             if conn.flags.dead || first >= self.fan.updates.len() {
                 continue;
@@ -285,8 +312,9 @@ impl Shard {
         false
     }
 
-    /// The next waiter of a lane, and the first of the updates that it is owed.
-    fn next_waiter(&mut self, key: GroupKey, lane: Lane) -> Option<(Waiter, usize)> {
+    /// The next waiter of the audience, and the first of the updates that it is owed.
+    fn next_waiter(&mut self, key: GroupKey) -> Option<(Waiter, usize)> {
+        let lane = self.fan.audience.lane();
         let index = self.fan.next;
         let waiter = *self.hub.group(key).waiters().lane(lane).get(index)?;
         self.fan.next += 1;
@@ -363,27 +391,27 @@ impl Shard {
 
     /// A shared batch was written, to the end or not.
     pub(super) fn handle_fan_out_wrote(&mut self, id: ConnId, first: usize, bytes: usize) {
-        let lane = ORDER[self.fan.lane];
+        let is_poll = self.fan.audience == Audience::Polls;
         let frames = self.fan.frames_from(first);
         let whole = bytes == frames.len();
-        if lane == POLLS {
+        if is_poll {
             self.fan.settled_poll(&mut self.report, self.written_micros);
         } else if whole && first == 0 {
             self.fan.settled += 1;
         } else {
-            self.count_part(lane, first, bytes);
+            self.count_part(first, bytes);
         }
         if !whole {
             self.keep_rest(id, first, bytes);
         }
-        if lane == POLLS {
+        if is_poll {
             self.note_poll_answered(id);
         }
     }
 
     /// Queues what a socket did not take of a shared batch.
     fn keep_rest(&mut self, id: ConnId, first: usize, bytes: usize) {
-        let lane = ORDER[self.fan.lane];
+        let is_poll = self.fan.audience == Audience::Polls;
         let sub = self.waiter_sub();
         let Some(conn) = self.conns.get_mut(id) else { return };
         let out = queue_of(conn, &mut self.pool);
@@ -395,7 +423,7 @@ impl Shard {
                 continue;
             }
             // Nothing can be encoded again for a poll: it is over with this answer.
-            if start < at || lane == POLLS {
+            if start < at || is_poll {
                 out.set_partial(&self.fan.frames.bytes[at..end]);
             } else {
                 let update = self.fan.updates[index].clone();
@@ -407,15 +435,15 @@ impl Shard {
 
     /// The subscription of the waiter that was written to last.
     fn waiter_sub(&self) -> u16 {
-        let lane = ORDER[self.fan.lane];
+        let lane = self.fan.audience.lane();
         let waiters = self.fan.group.map(|key| self.hub.group(key).waiters().lane(lane));
         let last = self.fan.next.wrapping_sub(1);
         waiters.and_then(|waiters| waiters.get(last)).map_or(0, |waiter| waiter.sub)
     }
 
     /// Counts the updates of a batch that are on their way whole or begun.
-    fn count_part(&mut self, lane: Lane, first: usize, bytes: usize) {
-        let transport = transport(lane) as usize;
+    fn count_part(&mut self, first: usize, bytes: usize) {
+        let transport = self.fan.audience.transport() as usize;
         let start = self.fan.frames.start(first);
         for index in first..self.fan.frames.ends.len() {
             if self.fan.frames.start(index) >= start + bytes {

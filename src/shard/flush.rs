@@ -120,7 +120,9 @@ impl Shard {
         }
         while self.scratch.len() < UPDATE_BYTES_PER_WRITE {
             let Some(mut next) = self.next_owed(id) else {
-                self.lay_out_farewell(id);
+                if let Some(out) = self.conns.get(id).and_then(|conn| conn.out.as_ref()) {
+                    self.scratch.extend_from_slice(out.farewell());
+                }
                 break;
             };
             self.encode_owed(id, &next.owed);
@@ -128,16 +130,6 @@ impl Shard {
             sent.push(next);
         }
         (front_bytes, sent)
-    }
-
-    /// Nothing more is owed: what is said last goes out, and the connection leaves its groups, so that nothing can come
-    /// behind it.
-    fn lay_out_farewell(&mut self, id: ConnId) {
-        let Some(out) = self.conns.get(id).and_then(|conn| conn.out.as_ref()) else { return };
-        if !out.farewell().is_empty() {
-            self.scratch.extend_from_slice(out.farewell());
-            self.part(id);
-        }
     }
 
     /// The next update that a connection is to be written: what waits in its queue, then what it reads by cursor.
@@ -250,11 +242,16 @@ impl Shard {
             }
             start = end;
         }
-        if bytes > start {
+        let said_farewell = bytes > start;
+        if said_farewell {
             out.wrote_farewell(bytes - start);
         }
         out.blocked = !whole;
         self.take_back(id, unsent);
+        if said_farewell {
+            // Nothing may come behind it.
+            self.part(id);
+        }
         if whole {
             self.mark_dirty(id);
         } else {
@@ -311,7 +308,6 @@ impl Shard {
             return self.kill(id);
         }
         conn.session = Session::Closing { dropped: 0 };
-        conn.flags.surplus = false;
         self.commands.push_back(Command::ShutdownWrite(id));
         self.set_deadline(id, LINGER_TIME_MAX);
         self.resume_later(id);
@@ -327,7 +323,7 @@ impl Shard {
 
 enum ReadOn {
     Update(Sent),
-    /// Nothing now: its mirror is coming, or its window is full.
+    /// Nothing now: its mirror is coming, its window is full, or there is no update yet to tell a gap with.
     Waits,
     CaughtUp,
 }

@@ -62,17 +62,21 @@ impl Shard {
     }
 
     /// The group, if it is here or can be made here; `None` if its mirror is to be sent for.
-    pub(super) fn enter(&mut self, group: GroupId) -> Result<Option<GroupKey>, Refused> {
-        if !self.is_home(group) {
-            return Ok(self.hub.find(group));
+    ///
+    /// A mirror that has not heard yet of the update that the client has already is sent for again: what its home has
+    /// posted comes before the answer.
+    pub(super) fn enter(&mut self, group: GroupId, since: Option<Seq>) -> Result<Option<GroupKey>, Refused> {
+        if self.is_home(group) {
+            return self.hub.make(group, &self.env.now).map(Some).map_err(Refused::Group);
         }
-        let made = self.hub.make(group, &self.env.now);
-        made.map(Some).map_err(|full| Refused::GroupsMax(full.max))
+        let mirror = self.hub.find(group);
+        Ok(mirror.filter(|key| since.is_none_or(|since| since <= self.hub.group(*key).cursor())))
     }
 
     /// Sends for a group's mirror, unless somebody has; the place of whoever waits for it.
     pub(super) fn send_for(&mut self, group: GroupId, conn: ConnId, errand: Errand) -> Place {
-        self.tickets = self.tickets.wrapping_add(1);
+        // 0 is nobody's: see `Place::NOWHERE`.
+        self.tickets = self.tickets.wrapping_add(1).max(1);
         let ticket = self.tickets;
         let coming = Coming { conn, ticket, errand };
         match self.coming.entry(group) {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::hub::GroupsFull;
 use crate::hub::group::{GroupCopy, Published, Refusal};
 use crate::ids::ConnId;
 use crate::ids::GroupId;
@@ -114,36 +115,15 @@ pub struct Ticket {
 }
 
 /// What became of a publish.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// It was numbered.
-    Numbered(Arc<Update>),
-    /// It was the leaving of a member that held no location: there is nothing to tell.
-    NothingLeft,
-    /// It was refused.
-    Refused(Refused),
-}
-
-impl From<Result<Published, Refusal>> for Outcome {
-    fn from(published: Result<Published, Refusal>) -> Self {
-        match published {
-            Ok(Published::Numbered(update)) => Self::Numbered(update),
-            Ok(Published::NothingLeft) => Self::NothingLeft,
-            Err(Refusal::Stale { .. }) => Self::Refused(Refused::Stale),
-            Err(Refusal::MembersFull { max }) => Self::Refused(Refused::MembersMax(max)),
-        }
-    }
-}
+pub type Outcome = Result<Published, Refused>;
 
 /// Why a publish or a subscription was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// Its time lies before that of the held update.
-    Stale,
-    /// The group holds as many members as it may.
-    MembersMax(usize),
-    /// There are as many groups as there may be.
-    GroupsMax(usize),
+    /// Its group refuses it.
+    Publish(Refusal),
+    /// Its group cannot be made.
+    Group(GroupsFull),
 }
 
 impl Refused {
@@ -151,9 +131,8 @@ impl Refused {
     #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
-            Self::Stale => Reason::Stale,
-            Self::MembersMax(_) => Reason::MembersMax,
-            Self::GroupsMax(_) => Reason::GroupsMax,
+            Self::Publish(refusal) => refusal.reason(),
+            Self::Group(_) => Reason::GroupsMax,
         }
     }
 }
@@ -161,9 +140,8 @@ impl Refused {
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Stale => write!(f, "the member's held update has a later `at` than this one"),
-            Self::MembersMax(max) => write!(f, "the group holds its {max} members, no new one is taken"),
-            Self::GroupsMax(max) => write!(f, "there are {max} groups, no new one is made"),
+            Self::Publish(refusal) => refusal.fmt(f),
+            Self::Group(full) => full.fmt(f),
         }
     }
 }

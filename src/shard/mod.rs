@@ -44,7 +44,7 @@ use crate::shard::flush::Flight;
 use crate::shard::interest::Coming;
 use crate::shard::mail::{Mail, Parcel};
 use crate::shard::out_queue::OutQueue;
-use crate::shard::timers::{Alarm, Round};
+use crate::shard::timers::{Alarm, Drain, Round};
 use crate::timer_wheel::TimerWheel;
 use crate::wire::http::response::HttpDate;
 
@@ -215,8 +215,7 @@ pub struct Shard {
     /// Publishes that came while our own mail waits: they are numbered once it moves again.
     deferred: VecDeque<Mail>,
     congested: bool,
-    /// When everyone must be gone; means something while draining.
-    drain_ends: Tick,
+    drain: Option<Drain>,
     /// Emptied queues.
     #[expect(clippy::vec_box, reason = "a connection takes its queue as a box and gives it back as one")]
     pool: Vec<Box<OutQueue>>,
@@ -265,7 +264,7 @@ impl Shard {
             written_micros: now.micros,
             deferred: VecDeque::new(),
             congested: false,
-            drain_ends: Tick(0),
+            drain: None,
             pool: Vec::new(),
             reply: Vec::new(),
             scratch: Vec::new(),
@@ -302,6 +301,7 @@ impl Shard {
             conn.flags.surplus = standing == Standing::Surplus;
         }
         self.set_deadline(id, wait);
+        self.plan_goodbye(id);
         id
     }
 

@@ -36,14 +36,14 @@ impl Shard {
         if self.env.draining {
             return self.answer_refused_park(id, KIND, reply, Reason::Draining, "the server is draining");
         }
-        let entered = match self.enter(group) {
+        let entered = match self.enter(group, since) {
             Ok(entered) => entered,
             Err(refused) => {
                 return self.answer_refused_park(id, KIND, reply, refused.reason(), &refused.to_string());
             }
         };
         let place = match entered {
-            Some(_) => Place::Coming { ticket: 0 },
+            Some(_) => Place::NOWHERE,
             None => self.send_for(group, id, Errand::Poll { since }),
         };
         let cursor = Cursor::at(since.unwrap_or(Seq::ZERO));

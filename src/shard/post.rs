@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::hub::GroupKey;
 use crate::hub::group::GroupCopy;
+use crate::hub::{GroupKey, GroupsFull};
 use crate::ids::{ConnId, GroupId};
 use crate::location::Update;
 use crate::shard::conns::{Asked, Interest, Place};
@@ -49,12 +49,12 @@ impl Shard {
         match mail {
             Mail::Publish { group, publish, ticket } => {
                 let outcome = self.number(group, &publish, ticket.transport);
-                self.answer_ticket(Mail::Published { ticket, outcome });
+                self.commands.push_back(Command::Mail(ticket.shard, Mail::Published { ticket, outcome }));
             }
             Mail::Published { ticket, outcome } => self.on_published(ticket, outcome),
             Mail::Ask { group, question, ticket } => {
                 let answer = self.answer_question(group, question);
-                self.answer_ticket(Mail::Answer { ticket, answer });
+                self.commands.push_back(Command::Mail(ticket.shard, Mail::Answer { ticket, answer }));
             }
             Mail::Answer { ticket, answer } => {
                 if let Some(asked) = self.take_asked(ticket.conn) {
@@ -86,24 +86,14 @@ impl Shard {
         }
     }
 
-    /// Sends an answer to whoever holds its ticket.
-    fn answer_ticket(&mut self, mail: Mail) {
-        let (Mail::Published { ticket, .. } | Mail::Answer { ticket, .. }) = &mail else { return };
-        self.commands.push_back(Command::Mail(ticket.shard, mail));
-    }
-
     fn take_asked(&mut self, id: ConnId) -> Option<Asked> {
         let conn = self.conns.get_mut(id)?;
-        if !matches!(conn.interest, Interest::Asked(_)) {
-            return None;
-        }
         match std::mem::take(&mut conn.interest) {
             Interest::Asked(asked) => Some(asked),
-            Interest::None
-            | Interest::Opening { .. }
-            | Interest::Poll(_)
-            | Interest::Stream(_)
-            | Interest::Feeds(_) => None,
+            other => {
+                conn.interest = other;
+                None
+            }
         }
     }
 
@@ -112,9 +102,14 @@ impl Shard {
         if let Some(asked) = self.take_asked(id) {
             return self.answer_published(id, asked, outcome);
         }
+        self.answer_said(id, outcome, ticket.receipt.as_deref());
+        self.note_arrival(id);
+    }
+
+    /// Something that a connection had under way to another shard has come back.
+    fn note_arrival(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.under_way = conn.under_way.saturating_sub(1);
-        self.answer_said(id, outcome, ticket.receipt.as_deref());
         self.leave_if_done(id);
         self.resume_later(id);
     }
@@ -123,7 +118,7 @@ impl Shard {
     fn on_subscribed(&mut self, group: GroupId, copy: Option<Box<GroupCopy>>) {
         let waiting = self.coming.remove(&group).unwrap_or_default();
         let Some(copy) = copy else {
-            let refused = Refused::GroupsMax(self.env.limits.groups_max);
+            let refused = Refused::Group(GroupsFull { max: self.env.limits.groups_max });
             for coming in waiting {
                 self.refuse_coming(coming, refused);
             }
@@ -154,6 +149,7 @@ impl Shard {
                     self.settle_in(id, sub, key, since);
                 }
                 self.give_receipt(id, receipt.as_deref());
+                self.note_arrival(id);
             }
             Errand::Poll { .. } | Errand::Stream(_) => {}
         }
@@ -161,12 +157,16 @@ impl Shard {
 
     fn refuse_coming(&mut self, coming: Coming, refused: Refused) {
         let Coming { conn: id, ticket, errand } = coming;
-        if !self.waits_for(id, ticket, &errand) {
-            return;
-        }
+        let waits = self.waits_for(id, ticket, &errand);
         match errand {
+            Errand::Feed { receipt, .. } => {
+                if waits {
+                    self.fail_stomp(id, refused, receipt.as_deref());
+                }
+                self.note_arrival(id);
+            }
+            Errand::Poll { .. } | Errand::Stream(_) if !waits => {}
             Errand::Poll { .. } => self.refuse_poll(id, refused),
-            Errand::Feed { receipt, .. } => self.fail_stomp(id, refused, receipt.as_deref()),
             Errand::Stream(opening) => {
                 self.set_interest(id, Interest::None);
                 let (asked, reply) = (opening.asked(), self.reply_now(opening.reply));

@@ -67,7 +67,7 @@ impl Shard {
     /// Turns a connection into an endless stream of one group, at once or as soon as the group's mirror is here: only
     /// then is every later update in it, and the client told that it is open.
     pub(super) fn open_stream(&mut self, id: ConnId, opening: Opening) {
-        match self.enter(opening.group) {
+        match self.enter(opening.group, opening.since) {
             Ok(Some(key)) => self.start_stream(id, key, opening),
             Ok(None) => {
                 let place = self.send_for(opening.group, id, Errand::Stream(Box::new(opening)));
@@ -99,7 +99,7 @@ impl Shard {
             Kind::WebSocket(upgrade) => upgrade.encode_switching(out),
         });
         self.become_session(id, session);
-        let feed = Feed { place: Place::Coming { ticket: 0 }, pace: Pace::Live };
+        let feed = Feed { place: Place::NOWHERE, pace: Pace::Live };
         self.set_interest(id, Interest::Stream(Stream { feed, speaks }));
         self.settle_in(id, 0, key, since);
         self.plan_goodbye(id);

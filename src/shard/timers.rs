@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::Tick;
 use crate::hub::GroupKey;
 use crate::ids::ConnId;
 use crate::limits::{PING_EVERY, SSE_COMMENT_EVERY};
@@ -23,6 +24,15 @@ pub(super) enum Alarm {
     Comment,
     /// A mirror has lingered.
     Mirror(GroupKey),
+}
+
+/// A drain that is going on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drain {
+    began: Tick,
+    window: Duration,
+    /// Decides who is told when.
+    salt: u32,
 }
 
 /// A round over all slots, a batch of them at a time.
@@ -112,12 +122,10 @@ impl Shard {
     }
 
     fn handle_deadline(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get(id) else { return };
-        let leaves = conn.out.as_ref().is_some_and(|out| out.closes)
-            || matches!(conn.session, Session::Closing { .. });
-        if self.env.draining && !leaves {
+        if self.goodbye_of(id).is_some_and(|goodbye| goodbye <= self.env.now.tick) {
             return self.tell_drain(id);
         }
+        let Some(conn) = self.conns.get(id) else { return };
         match (&conn.session, &conn.interest) {
             (Session::Http(_), Interest::Poll(_)) => self.end_poll(id),
             (Session::Http(_), Interest::None) if conn.flags.surplus => {
@@ -192,6 +200,7 @@ impl Shard {
         if let Some(wait) = silent_in.into_iter().chain(beat_in).min() {
             self.set_deadline(id, wait);
         }
+        self.plan_goodbye(id);
     }
 
     /// Begins the rounds of keep-alives that are not going on; each ends when nobody is left.
@@ -252,34 +261,55 @@ impl Shard {
     /// The server is going down: everyone is told in random order over the first part of the window.
     pub fn handle_drain(&mut self, window: Duration) {
         self.env.draining = true;
-        self.drain_ends = self.env.now.tick.after(window);
+        // Odd, so that neighbours are told at far times.
+        let salt = self.random.number() | 1;
+        self.drain = Some(Drain { began: self.env.now.tick, window, salt });
         let ids: Vec<ConnId> = self.conns.iter().map(|(id, _)| id).collect();
         for id in ids {
             self.plan_goodbye(id);
         }
     }
 
-    /// While draining: a connection that is not closing yet is told at some time in the first part of what is left of
-    /// the window, or at its own deadline if that is sooner.
-    pub(super) fn plan_goodbye(&mut self, id: ConnId) {
-        if !self.env.draining {
-            return;
+    /// When a connection is told that the server is going down; `None` if it is not, or hears of it in another way: what is
+    /// in the middle of a request is answered with `Connection: close`, what is closing needs no more words.
+    ///
+    /// Each connection has a time of its own in the first part of the window, which follows from its name: its other
+    /// deadlines may come and go before it.
+    fn goodbye_of(&self, id: ConnId) -> Option<Tick> {
+        let drain = self.drain?;
+        let conn = self.conns.get(id)?;
+        let hears_otherwise = match (&conn.session, &conn.interest) {
+            (Session::Closing { .. }, _) | (_, Interest::Asked(_) | Interest::Opening { .. }) => true,
+            (Session::Http(http), Interest::None) => http.awaits() != Awaits::Request || conn.flags.surplus,
+            (
+                Session::Http(_)
+                | Session::Sse
+                | Session::WebSocket(_)
+                | Session::Echo(_)
+                | Session::Stomp(_),
+                _,
+            ) => false,
+        };
+        if hears_otherwise || conn.out.as_ref().is_some_and(|out| out.closes) {
+            return None;
         }
-        let spread = self.drain_left().mul_f64(DRAIN_SPREAD);
-        let wait = self.random.jitter(Duration::ZERO, spread);
+        let share = f64::from(id.generation.wrapping_mul(drain.salt)) / f64::from(u32::MAX);
+        Some(drain.began.after(drain.window.mul_f64(DRAIN_SPREAD * share)))
+    }
+
+    /// While draining: sees to it that a connection is told in time.
+    pub(super) fn plan_goodbye(&mut self, id: ConnId) {
+        let Some(goodbye) = self.goodbye_of(id) else { return };
         let Some(conn) = self.conns.get(id) else { return };
-        let goodbye = self.env.now.tick.after(wait);
-        let is_leaving = matches!(conn.session, Session::Closing { .. })
-            || conn.out.as_ref().is_some_and(|out| out.closes)
-            || conn.deadline.tick().is_some_and(|deadline| deadline <= goodbye);
-        if !is_leaving {
-            self.set_deadline(id, wait);
+        if conn.deadline.tick().is_none_or(|deadline| deadline > goodbye) {
+            self.set_deadline(id, goodbye.since(self.env.now.tick));
         }
     }
 
     /// How much of the drain window is left.
     pub(super) fn drain_left(&self) -> Duration {
-        if self.env.draining { self.drain_ends.since(self.env.now.tick) } else { Duration::ZERO }
+        let ends = |drain: Drain| drain.began.after(drain.window).since(self.env.now.tick);
+        self.drain.map_or(Duration::ZERO, ends)
     }
 
     /// Tells one connection that the server is going down, after what it is owed.
@@ -289,9 +319,6 @@ impl Shard {
         let Some(conn) = self.conns.get(id) else { return };
         match (&conn.session, &conn.interest) {
             (Session::Http(_), Interest::Poll(_)) => return self.end_poll(id),
-            // Whatever it is in the middle of is answered with `Connection: close`.
-            (Session::Http(http), _) if http.awaits() != Awaits::Request => return,
-            (Session::Http(_), Interest::Asked(_)) => return,
             (Session::Http(_) | Session::Closing { .. }, _) => {}
             (Session::Sse, _) => sse::encode_retry(&mut goodbye, retry),
             (Session::WebSocket(_) | Session::Echo(_), _) => websocket::encode_restart(&mut goodbye),

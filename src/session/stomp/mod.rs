@@ -411,7 +411,7 @@ impl Stomp {
         if !subscription.acknowledge(seq) {
             return Ok(None);
         }
-        Ok(Some(Event::Acknowledged { sub }))
+        Ok(Some(Event::Acknowledged))
     }
 
     fn handle_begin(
@@ -446,13 +446,9 @@ impl Stomp {
             }
         }
         // The receipt comes once the last location is numbered.
-        let last = events.iter_mut().rev().find_map(|event| match event {
-            Event::Publish(said) => Some(said),
-            _acknowledged => None,
-        });
-        match last {
-            Some(said) => said.receipt = receipt,
-            None => self.give_receipt(out, receipt.as_deref()),
+        match events.iter_mut().rev().find(|event| matches!(event, Event::Publish(_))) {
+            Some(Event::Publish(said)) => said.receipt = receipt,
+            Some(_) | None => self.give_receipt(out, receipt.as_deref()),
         }
         let first = events.pop_front();
         if let Some(transactions) = self.transactions.as_mut() {

@@ -380,3 +380,78 @@ fn upgrade_on_a_settled_connection_is_refused_with_503_where_its_group_may_not_b
     driver.send(peer, upgrade("/ws/1"));
     driver.take_head(peer, "503");
 }
+
+#[test]
+fn cursor_ahead_of_a_mirror_is_no_lost_one() {
+    for target in ["/location/long/1?since=", "/location/sse/1?last_event_id=", "/ws/1?since="] {
+        let mut driver = Driver::new(2);
+        driver.publish(1, &at("alice", 1));
+        // Somebody else keeps the mirror.
+        let other = settled(&mut driver);
+        driver.send(other, get("/location/long/1"));
+        let peer = settled(&mut driver);
+        driver.mail_rests = true;
+        let home = driver.connect(1, post(1, &at("alice", 2)));
+        let newest = seq(&driver.take_answer(home, "200").1);
+        let request = if target.starts_with("/ws") {
+            upgrade(&format!("{target}{newest}"))
+        } else {
+            get(&format!("{target}{newest}"))
+        };
+        driver.send(peer, request);
+        driver.mail_rests = false;
+        driver.run();
+        let before = driver.take(peer);
+        let before = String::from_utf8_lossy(&before);
+        assert!(!before.contains("seq") && !before.contains("gap"), "{target}: {before}");
+        driver.publish(1, &at("alice", 3));
+        let after = driver.take(peer);
+        let after = String::from_utf8_lossy(&after);
+        assert!(after.contains("\"x\":3,") && !after.contains("gap"), "{target}: {after}");
+    }
+}
+
+#[test]
+fn disconnect_waits_for_the_receipt_of_a_far_subscription() {
+    let mut driver = Driver::new(2);
+    let peer = settled_stomp(&mut driver);
+    let bytes = [subscribe("far", 1, "receipt:r1\n"), text("DISCONNECT\nreceipt:r2\n\n\0")].concat();
+    driver.send(peer, bytes);
+    let frames = driver.take_frames(peer);
+    let (close, receipts) = frames.split_last().unwrap();
+    let receipts: Vec<String> =
+        receipts.iter().map(|(_, frame)| String::from_utf8_lossy(frame).into_owned()).collect();
+    assert!(receipts.len() == 2 && receipts[0].contains("receipt-id:r1\n"), "{receipts:?}");
+    assert_eq!(close.0, crate::wire::websocket::frame::Opcode::Close);
+}
+
+#[test]
+fn nothing_comes_behind_the_close_of_a_violation() {
+    let mut driver = Driver::new(2);
+    let peer = settled_stomp(&mut driver);
+    driver.mail_rests = true;
+    driver.sockets[peer.0].room = 0;
+    driver.send(peer, [send_to(1, "receipt:r1\n", &at("alice", 1)), text("BOGUS\n\n\0")].concat());
+    driver.mail_rests = false;
+    driver.run();
+    driver.make_room(peer, usize::MAX);
+    let last = driver.take_frames(peer).pop().unwrap();
+    assert_eq!(last.0, crate::wire::websocket::frame::Opcode::Close);
+}
+
+#[test]
+fn subscriptions_that_wait_for_mirrors_are_bounded() {
+    let mut driver = Driver::new(2);
+    let peer = settled_stomp(&mut driver);
+    driver.mail_rests = true;
+    for _ in 0..1000 {
+        driver.feed(peer, [subscribe("far", 1, ""), text("UNSUBSCRIBE\nid:far\n\n\0")].concat());
+    }
+    driver.run();
+    let waiting: usize = driver.shards[0].coming.values().map(Vec::len).sum();
+    assert!(waiting <= usize::from(crate::limits::PUBLISHES_UNDER_WAY_MAX), "{waiting} wishes");
+    driver.mail_rests = false;
+    driver.run();
+    assert!(driver.shards[0].coming.is_empty());
+    assert!(!driver.sockets[peer.0].held, "it is read again");
+}

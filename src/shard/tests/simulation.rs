@@ -53,7 +53,7 @@ impl Life {
     }
 
     fn below(&mut self, end: u64) -> u64 {
-        self.random.number() % end
+        u64::from(self.random.number()) % end
     }
 
     fn shard(&mut self) -> usize {
