@@ -302,6 +302,19 @@ fn check_acknowledged(mode: &str, command: &str, which: usize, freed: usize) {
 }
 
 #[test]
+fn client_may_ask_for_a_smaller_window() {
+    let server = Server::start(&["--prefetch-count", "3"]);
+    for (asked, granted) in [("1", 1), ("2", 2), ("9", 3)] {
+        let mut stomp = Stomp::connect(&server);
+        stomp.subscribe_with("s", 3, &[("ack", "client"), ("prefetch-count", asked)]);
+        let published: Vec<u64> = (0..5).map(|x| server.publish(3, "alice", x, 0).seq).collect();
+        let sent: Vec<u64> = stomp.updates(granted).iter().map(|update| update.seq).collect();
+        assert_eq!(sent, published[..granted], "prefetch-count:{asked}");
+        assert_eq!(stomp.send_for_receipt("BEGIN", &[("transaction", "t")], ""), [], "the window is full");
+    }
+}
+
+#[test]
 fn window_opens_as_messages_are_acknowledged() {
     check_acknowledged("client-individual", "ACK", 0, 1);
     check_acknowledged("client-individual", "ACK", 1, 1);

@@ -255,13 +255,11 @@ impl Request {
         };
         // Fields are looked for only where they can matter: the commonest request has none of them.
         let field = |matters: bool, name: &str| matters.then(|| head.field(name)).flatten();
-        let (origin, host) =
-            (field(head.has_origin, "Origin"), head.has_origin.then(|| head.host()).flatten());
         let reply = Reply {
             head_only: head.method == Method::Head,
             keep_alive: head.keep_alive && !cx.draining,
             version: head.version,
-            origin: cx.policy.origins.judge(origin, host),
+            origin: if head.has_origin { judge(head, cx) } else { Verdict::Own },
         };
         let comes_back = head.has_last_event_id && matches!(endpoint, Ok(Endpoint::Sse { .. }));
         let is_options = matches!(endpoint, Ok(Endpoint::Options { .. }));
@@ -284,6 +282,16 @@ impl Request {
             self.body_bytes = bytes.len();
         }
         self
+    }
+}
+
+/// Judges who asks; whoever names several origins is none of ours.
+fn judge(head: &RequestHead<'_>, cx: &Context<'_>) -> Verdict {
+    let mut origins = head.field_values("Origin");
+    match (origins.next(), origins.next()) {
+        (Some(origin), None) => cx.policy.origins.judge(origin, head.host()),
+        (None, _) => Verdict::Own,
+        (Some(_), Some(_)) => Verdict::Foreign,
     }
 }
 

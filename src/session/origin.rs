@@ -32,8 +32,7 @@ impl Origins {
 
     /// Judges a request by its `Origin` and `Host` fields.
     #[must_use]
-    pub fn judge(&self, origin: Option<&[u8]>, host: Option<&[u8]>) -> Verdict {
-        let Some(origin) = origin else { return Verdict::Own };
+    pub fn judge(&self, origin: &[u8], host: Option<&[u8]>) -> Verdict {
         if is_host(origin, host.unwrap_or_default()) {
             return Verdict::Own;
         }
@@ -64,10 +63,12 @@ impl Origins {
     }
 }
 
-/// Whether an origin is the very host that was asked: `http://host:port` or `https://host:port` against `host:port`.
+/// Whether an origin is the very host that was asked: `http://host:port` or `https://host:port` against `host:port`, where
+/// the scheme's own port goes without saying (RFC 6454, section 6.2).
 fn is_host(origin: &[u8], host: &[u8]) -> bool {
-    let schemes: [&[u8]; 2] = [b"http://", b"https://"];
-    schemes.iter().any(|scheme| {
+    let schemes: [(&[u8], &[u8]); 2] = [(b"http://", b":80"), (b"https://", b":443")];
+    schemes.iter().any(|(scheme, port)| {
+        let host = host.strip_suffix(*port).unwrap_or(host);
         origin.len() == scheme.len() + host.len()
             && origin[..scheme.len()].eq_ignore_ascii_case(scheme)
             && origin[scheme.len()..].eq_ignore_ascii_case(host)
@@ -79,26 +80,37 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(listed: &[&str], origin: Option<&str>, expected: Verdict) {
+    fn check(listed: &[&str], origin: &str, expected: Verdict) {
+        check_host(listed, origin, "geo.example:8080", expected);
+    }
+
+    #[track_caller]
+    fn check_host(listed: &[&str], origin: &str, host: &str, expected: Verdict) {
         let listed: Vec<String> = listed.iter().map(|origin| (*origin).to_owned()).collect();
-        let verdict = Origins::new(&listed).judge(origin.map(str::as_bytes), Some(b"geo.example:8080"));
-        assert_eq!(verdict, expected);
+        assert_eq!(Origins::new(&listed).judge(origin.as_bytes(), Some(host.as_bytes())), expected);
     }
 
     #[test]
-    fn no_origin_and_the_own_origin_are_always_allowed() {
-        check(&[], None, Verdict::Own);
-        check(&[], Some("http://geo.example:8080"), Verdict::Own);
-        check(&["*"], Some("HTTPS://GEO.example:8080"), Verdict::Own);
+    fn port_of_the_scheme_goes_without_saying() {
+        check_host(&[], "http://geo.example", "geo.example:80", Verdict::Own);
+        check_host(&[], "https://geo.example", "geo.example:443", Verdict::Own);
+        check_host(&[], "https://geo.example", "geo.example:80", Verdict::Foreign);
+        check_host(&[], "http://geo.example", "geo.example", Verdict::Own);
+    }
+
+    #[test]
+    fn the_own_origin_is_always_allowed() {
+        check(&[], "http://geo.example:8080", Verdict::Own);
+        check(&["*"], "HTTPS://GEO.example:8080", Verdict::Own);
     }
 
     #[test]
     fn only_listed_origins_are_let_in() {
-        check(&[], Some("https://evil.example"), Verdict::Foreign);
-        check(&["https://a.example", "https://b.example"], Some("https://b.example"), Verdict::Listed(1));
-        check(&["https://a.example"], Some("https://a.example.evil"), Verdict::Foreign);
-        check(&["*"], Some("https://evil.example"), Verdict::Any);
-        check(&[], Some("null"), Verdict::Foreign);
-        check(&["null"], Some("null"), Verdict::Listed(0));
+        check(&[], "https://evil.example", Verdict::Foreign);
+        check(&["https://a.example", "https://b.example"], "https://b.example", Verdict::Listed(1));
+        check(&["https://a.example"], "https://a.example.evil", Verdict::Foreign);
+        check(&["*"], "https://evil.example", Verdict::Any);
+        check(&[], "null", Verdict::Foreign);
+        check(&["null"], "null", Verdict::Listed(0));
     }
 }

@@ -339,7 +339,7 @@ impl Shard {
                 && let Some(subscription) = session.subscription_mut(sub)
                 && subscription.acknowledges()
             {
-                if subscription.unacknowledged() >= prefetch_count {
+                if subscription.is_full(prefetch_count) {
                     // Its window is full: it reads on from here, conflated, once messages are acknowledged.
                     let cursor = Cursor::before(update.seq, false);
                     if let Some(feed) = feed_mut(&mut conn.interest, sub) {

@@ -8,7 +8,6 @@ use crate::hub::group::Cursor;
 use crate::ids::ConnId;
 use crate::limits::{LINGER_TIME_MAX, WRITE_BYTES_MAX};
 use crate::session::Session;
-use crate::session::stomp::Subscription;
 use crate::shard::conns::{Behind, Feed, Input, Interest, Pace, Place};
 use crate::shard::interest::feed_mut;
 use crate::shard::out_queue::Owed;
@@ -178,8 +177,7 @@ impl Shard {
             | Session::Echo(_)
             | Session::Closing { .. } => None,
         };
-        let window = |held: &Subscription| held.acknowledges() && held.unacknowledged() >= prefetch_count;
-        if subscription.as_deref().is_some_and(window) {
+        if subscription.as_deref().is_some_and(|subscription| subscription.is_full(prefetch_count)) {
             return ReadOn::Waits;
         }
         let mut moved = cursor;

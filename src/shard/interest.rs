@@ -157,7 +157,8 @@ impl Shard {
 
     /// A mirror has no waiter left: it is dropped after a while, unless one comes.
     pub(super) fn linger(&mut self, key: GroupKey) {
-        let until = self.env.now.tick.after(MIRROR_LINGER);
+        // The home keeps the group for us as long as the mirror lingers, and should not for longer than for itself.
+        let until = self.env.now.tick.after(MIRROR_LINGER.min(self.env.limits.group_ttl));
         if self.lingering.insert(key, until).is_none() {
             self.alarms.insert(until, Alarm::Mirror(key));
         }

@@ -19,6 +19,7 @@ pub(super) enum StompError {
     ServerFrame(Command),
     BadMember,
     BadSince,
+    BadPrefetchCount,
     IdInUse,
     UnknownSubscription,
     SubscriptionsMax(usize),
@@ -48,6 +49,7 @@ impl StompError {
             | Self::ServerFrame(_)
             | Self::BadMember
             | Self::BadSince
+            | Self::BadPrefetchCount
             | Self::IdInUse
             | Self::UnknownSubscription
             | Self::UnknownTransaction
@@ -70,6 +72,7 @@ impl std::fmt::Display for StompError {
                 write!(f, "member is not 1 to {} bytes of utf-8 without controls", MemberId::BYTES_MAX)
             }
             Self::BadSince => write!(f, "since is not an integer from 0 to {}", Seq::END - 1),
+            Self::BadPrefetchCount => write!(f, "prefetch-count is not an integer from 1"),
             Self::IdInUse => write!(f, "a subscription with this id exists already"),
             Self::UnknownSubscription => write!(f, "there is no subscription with this id"),
             Self::SubscriptionsMax(max) => write!(f, "the connection has its {max} subscriptions already"),

@@ -315,6 +315,10 @@ impl Stomp {
             }
             None => None,
         };
+        let prefetch_count = match frame.headers.value("prefetch-count") {
+            Some(count) => Some(read_prefetch_count(&count).ok_or(StompError::BadPrefetchCount)?),
+            None => None,
+        };
         let mut taken = self.subscriptions.iter().flatten();
         if taken.any(|other| other.id == id && (id.is_some() || other.group == group)) {
             return Err(StompError::IdInUse);
@@ -324,7 +328,7 @@ impl Stomp {
         }
         let ordinal = self.subscribed_ever;
         self.subscribed_ever += 1;
-        let subscription = Subscription::new(id, ordinal, group, ack);
+        let subscription = Subscription::new(id, ordinal, group, ack, prefetch_count);
         let place = self.subscriptions.iter().position(Option::is_none).unwrap_or_else(|| {
             self.subscriptions.reserve_exact(1);
             self.subscriptions.push(None);
@@ -526,6 +530,12 @@ fn send(out: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>)) {
     let mut frame = Vec::with_capacity(256);
     encode(&mut frame);
     websocket_frame::encode_frame(out, Opcode::Text, &frame);
+}
+
+/// How many unacknowledged messages a client wants at most; one at least, or it would never get any.
+fn read_prefetch_count(count: &str) -> Option<usize> {
+    let count = usize::try_from(parse_decimal(count.as_bytes())?).ok()?;
+    (count > 0).then_some(count)
 }
 
 fn escaped(id: &str, version: Version) -> Box<[u8]> {

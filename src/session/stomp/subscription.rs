@@ -19,14 +19,26 @@ pub struct Subscription {
     pub(super) window: Option<Box<Window>>,
 }
 
-/// The messages of a subscription that were sent and not acknowledged, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Window(VecDeque<Seq>);
+/// What a subscription whose messages are acknowledged may have on its way.
+#[derive(Debug)]
+pub(super) struct Window {
+    /// The messages that were sent and not acknowledged, oldest first.
+    sent: VecDeque<Seq>,
+    /// How many there may be, if the client asked for fewer than `--prefetch-count`.
+    asked: Option<usize>,
+}
 
 impl Subscription {
     /// A subscription that has been sent nothing yet.
-    pub(super) fn new(id: Option<Box<[u8]>>, ordinal: u32, group: GroupId, ack: AckMode) -> Self {
-        let window = (ack != AckMode::Auto).then(Box::default);
+    pub(super) fn new(
+        id: Option<Box<[u8]>>,
+        ordinal: u32,
+        group: GroupId,
+        ack: AckMode,
+        prefetch_count: Option<usize>,
+    ) -> Self {
+        let window = Window { sent: VecDeque::new(), asked: prefetch_count };
+        let window = (ack != AckMode::Auto).then(|| Box::new(window));
         Self { id, ordinal, group, ack, window }
     }
 
@@ -54,23 +66,31 @@ impl Subscription {
         self.window.is_some()
     }
 
-    /// How many messages wait to be acknowledged.
+    /// Whether so many messages wait to be acknowledged that no more may be sent.
     #[must_use]
-    pub fn unacknowledged(&self) -> usize {
-        self.window.as_ref().map_or(0, |window| window.0.len())
+    pub fn is_full(&self, prefetch_count: usize) -> bool {
+        let is_full =
+            |window: &Window| window.sent.len() >= window.asked.unwrap_or(prefetch_count).min(prefetch_count);
+        self.window.as_deref().is_some_and(is_full)
+    }
+
+    /// How many messages wait to be acknowledged.
+    #[cfg(test)]
+    pub(super) fn unacknowledged(&self) -> usize {
+        self.window.as_ref().map_or(0, |window| window.sent.len())
     }
 
     /// Notes that a message is on its way.
     pub fn note_sent(&mut self, seq: Seq) {
         if let Some(window) = &mut self.window {
-            window.0.push_back(seq);
+            window.sent.push_back(seq);
         }
     }
 
     /// Notes that a message that was on its way is not sent after all.
     pub fn note_unsent(&mut self, seq: Seq) {
         if let Some(window) = &mut self.window {
-            window.0.retain(|sent| *sent != seq);
+            window.sent.retain(|sent| *sent != seq);
         }
     }
 
@@ -96,7 +116,7 @@ impl Subscription {
 
     /// Takes an acknowledgement; false if no such message waits for one.
     pub(super) fn acknowledge(&mut self, seq: Seq) -> bool {
-        let Some(Window(sent)) = self.window.as_deref_mut() else { return false };
+        let Some(Window { sent, .. }) = self.window.as_deref_mut() else { return false };
         let Some(place) = sent.iter().position(|sent| *sent == seq) else { return false };
         match self.ack {
             AckMode::Auto => {}
