@@ -218,7 +218,7 @@ pub(super) struct Speaks {
 /// The subscriptions of a STOMP connection.
 #[derive(Debug, Default)]
 pub(super) struct Feeds {
-    pub(super) feeds: Vec<Option<(Feed, GroupId)>>,
+    pub(super) feeds: Vec<Option<Feed>>,
     /// When the next heart-beat goes out.
     pub(super) next_beat: Deadline,
     /// DISCONNECT has come, and waits for the publishes before it to be numbered.

@@ -322,7 +322,7 @@ impl Shard {
             feeds.feeds.reserve_exact(index + 1 - feeds.feeds.len());
             feeds.feeds.resize_with(index + 1, || None);
         }
-        feeds.feeds[index] = Some((Feed { place, pace: Pace::Live }, group));
+        feeds.feeds[index] = Some(Feed { place, pace: Pace::Live });
         if let Some(key) = entered {
             self.settle_in(id, sub, key, since);
             self.give_receipt(id, receipt.as_deref());
@@ -339,8 +339,8 @@ impl Shard {
             out.drop_owed(|owed| owed.sub == sub);
         }
         let Interest::Feeds(feeds) = &mut conn.interest else { return };
-        if let Some((feed, group)) = feeds.feeds.get_mut(usize::from(sub)).and_then(Option::take) {
-            self.end_feed(feed, group, member.as_ref());
+        if let Some(feed) = feeds.feeds.get_mut(usize::from(sub)).and_then(Option::take) {
+            self.end_feed(&feed, member.as_ref());
         }
         self.give_receipt(id, receipt);
     }

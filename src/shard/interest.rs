@@ -252,18 +252,19 @@ impl Shard {
                     return;
                 }
                 Some(None) => {}
-                Some(Some((feed, group))) => {
+                Some(Some(feed)) => {
                     let member = conn.session.stomp_member().cloned();
-                    self.end_feed(feed, group, member.as_ref());
+                    self.end_feed(&feed, member.as_ref());
                 }
             }
         }
     }
 
     /// Ends one STOMP subscription.
-    pub(super) fn end_feed(&mut self, feed: Feed, group: GroupId, member: Option<&MemberId>) {
+    pub(super) fn end_feed(&mut self, feed: &Feed, member: Option<&MemberId>) {
         // Whoever waits for its mirror has not told its home of its member either.
         let Place::Here { key, position } = feed.place else { return };
+        let group = self.hub.group(key).id();
         let tell = !self.env.draining;
         self.stop_waiting(key, SUBSCRIPTIONS, position);
         if let Some(member) = member {
@@ -319,10 +320,7 @@ fn lane_of_stream(session: &Session) -> Lane {
 pub(super) fn feed_mut(interest: &mut Interest, sub: u16) -> Option<&mut Feed> {
     match interest {
         Interest::Stream(stream) => Some(&mut stream.feed),
-        Interest::Feeds(feeds) => {
-            let (feed, _group) = feeds.feeds.get_mut(usize::from(sub))?.as_mut()?;
-            Some(feed)
-        }
+        Interest::Feeds(feeds) => feeds.feeds.get_mut(usize::from(sub))?.as_mut(),
         Interest::None | Interest::Asked(_) | Interest::Opening { .. } | Interest::Poll(_) => None,
     }
 }

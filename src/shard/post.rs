@@ -183,7 +183,7 @@ impl Shard {
             (Interest::Opening { ticket }, Errand::Stream(_)) => Place::Coming { ticket: *ticket },
             (Interest::Feeds(feeds), Errand::Feed { sub, .. }) => {
                 match feeds.feeds.get(usize::from(*sub)).and_then(Option::as_ref) {
-                    Some((feed, _)) => feed.place,
+                    Some(feed) => feed.place,
                     None => return false,
                 }
             }
