@@ -284,3 +284,16 @@ fn member_of_a_parked_poll_is_present_and_others_leave_when_silent() {
     assert!(leave.is_leave_of("alice"), "{}", leave.text);
     server.get("/location/cur/3").expect_status(204);
 }
+
+#[test]
+fn head_tells_the_cursor_and_does_not_wait() {
+    let server = Server::start(&["--workers", "4"]);
+    let mut wire = Wire::connect(&server);
+    for group in 0..8 {
+        let published = server.publish(group, "alice", group, 0);
+        wire.send(format!("HEAD /location/long/{group} HTTP/1.1\r\nHost: geoloop\r\n\r\n"));
+        let head = wire.head().expect_status(200);
+        assert_eq!(head.location_seq(), published.seq);
+        check_poll_headers(&head);
+    }
+}

@@ -21,9 +21,10 @@ pub fn encode_nothing(out: &mut Vec<u8>, cx: &Context<'_>, reply: Reply, cursor:
         .finish();
 }
 
-/// Writes the head that a HEAD is answered with at once.
-pub fn encode_head(out: &mut Vec<u8>, cx: &Context<'_>, reply: Reply) {
+/// Writes the head that a HEAD is answered with at once: that of the answer to come, with the cursor as it is now.
+pub fn encode_head(out: &mut Vec<u8>, cx: &Context<'_>, reply: Reply, cursor: Seq) {
     http::begin(out, cx, reply, Status::Ok)
+        .field_number("Location-Seq", cursor.number())
         .field("Cache-Control", b"no-store")
         .field("Content-Type", b"application/json")
         .finish();
@@ -71,8 +72,8 @@ mod tests {
     fn head_is_answered_without_content() {
         let reply = Reply { head_only: true, ..REPLY };
         check(
-            |out, cx| encode_head(out, cx, reply),
-            "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Type: application/json\r\n\r\n",
+            |out, cx| encode_head(out, cx, reply, Seq::new(17).unwrap()),
+            "HTTP/1.1 200 OK\r\nLocation-Seq: 17\r\nCache-Control: no-store\r\nContent-Type: application/json\r\n\r\n",
         );
     }
 }

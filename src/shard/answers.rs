@@ -8,7 +8,7 @@ use crate::limits::EVENTS_PER_TURN_MAX;
 use crate::location::Update;
 use crate::report::{self, Reason};
 use crate::session::http::{self, Reply};
-use crate::session::{Context, Session, sse};
+use crate::session::{Context, Session, long_poll, sse};
 use crate::shard::conns::{About, Asked, Conn, Interest};
 use crate::shard::mail::{Answer, Outcome, Question, Refused};
 use crate::shard::out_queue::OutQueue;
@@ -132,6 +132,7 @@ impl Shard {
             Question::Newest => Answer::Newest {
                 update: group.and_then(|group| group.newest_present().cloned()),
                 ever: group.is_some_and(|group| group.has_history_of_updates()),
+                cursor: group.map_or(Seq::ZERO, |group| group.cursor()),
             },
             Question::Snapshot => Answer::Snapshot {
                 seq: group.map_or(Seq::ZERO, |group| group.cursor()),
@@ -149,8 +150,13 @@ impl Shard {
                     .is_some_and(|listed| response::if_none_match(std::iter::once(&listed[..]), update.seq));
                 self.answer_newest(id, reply, &update, matches);
             }
-            (About::Newest { .. }, Answer::Newest { update: None, ever }) => {
+            (About::Newest { .. }, Answer::Newest { update: None, ever, .. }) => {
                 self.answer_nobody(id, reply, ever);
+            }
+            (About::Cursor, Answer::Newest { cursor, .. }) => {
+                self.count_answer(report::Asked::LongPoll, Status::Ok);
+                self.say(id, |out, cx| long_poll::encode_head(out, cx, reply, cursor));
+                self.after_answer(id, reply);
             }
             (About::Snapshot { group }, Answer::Snapshot { seq, updates }) => {
                 self.json.clear();
@@ -216,9 +222,11 @@ impl Shard {
         let reply = self.reply_now(asked.reply);
         let kind = match asked.about {
             About::OneShot => report::Asked::SseOneShot,
-            About::Publish | About::Newest { .. } | About::Snapshot { .. } | About::Scrape => {
-                report::Asked::Publish
-            }
+            About::Publish
+            | About::Newest { .. }
+            | About::Cursor
+            | About::Snapshot { .. }
+            | About::Scrape => report::Asked::Publish,
         };
         match outcome {
             Ok(Published::Numbered(update)) => {

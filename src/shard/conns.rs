@@ -186,6 +186,8 @@ pub(super) enum About {
     OneShot,
     /// The newest update, unless the client has it.
     Newest { if_none_match: Option<Box<[u8]>> },
+    /// Where a long poll would begin: all that a HEAD of one wants to know.
+    Cursor,
     /// All members.
     Snapshot { group: GroupId },
     /// Every shard's counts.

@@ -135,7 +135,7 @@ impl Shard {
     }
 
     /// Asks a group's home about it; the answer is written when it is known, which at home is at once.
-    fn ask(&mut self, id: ConnId, group: GroupId, question: Question, asked: Asked) {
+    pub(super) fn ask(&mut self, id: ConnId, group: GroupId, question: Question, asked: Asked) {
         if self.is_home(group) {
             let answer = self.answer_question(group, question);
             self.answer_asked(id, asked, answer);

@@ -164,6 +164,8 @@ pub enum Answer {
         update: Option<Arc<Update>>,
         /// Whether the group ever had an update.
         ever: bool,
+        /// The cursor to poll with next; 0 when there is no such group.
+        cursor: Seq,
     },
     /// The members present.
     Snapshot {

@@ -10,9 +10,9 @@ use crate::report::{self, Reason};
 use crate::session::http::Reply;
 use crate::session::long_poll;
 use crate::shard::Shard;
-use crate::shard::conns::{Deadline, Interest, Place, Poll, Speaks};
+use crate::shard::conns::{About, Asked, Deadline, Interest, Place, Poll, Speaks};
 use crate::shard::interest::{Errand, POLLS};
-use crate::shard::mail::{Presence, Refused};
+use crate::shard::mail::{Presence, Question, Refused};
 use crate::wire::http::response::Status;
 use crate::wire::json;
 
@@ -29,9 +29,7 @@ impl Shard {
         speaks: Option<Box<Speaks>>,
     ) {
         if reply.head_only {
-            self.count_answer(KIND, Status::Ok);
-            self.say(id, |out, cx| long_poll::encode_head(out, cx, reply));
-            return self.after_answer(id, reply);
+            return self.ask(id, group, Question::Newest, Asked { reply, about: About::Cursor });
         }
         if self.env.draining {
             return self.answer_refused_park(id, KIND, reply, Reason::Draining, "the server is draining");
