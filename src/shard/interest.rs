@@ -32,7 +32,7 @@ pub(super) struct Coming {
     pub(super) errand: Errand,
 }
 
-/// What a mirror is waited for for.
+/// Why a mirror is waited for.
 #[derive(Debug)]
 pub(super) enum Errand {
     /// A long poll.
