@@ -1,6 +1,5 @@
 """stomp.py over WebSocket: its three versions, receipts, acks, transactions and heart-beats."""
 
-import contextlib
 import queue
 import threading
 import uuid
@@ -42,6 +41,7 @@ class Heard(stomp.ConnectionListener):
         self.connected, self.messages, self.receipts, self.errors = (queue.Queue() for _ in range(4))
         self.heart_beats = threading.Semaphore(0)
         self.missed_heart_beat = False
+        self.ended = False
 
     def on_connected(self, frame):
         self.connected.put(frame)
@@ -53,6 +53,7 @@ class Heard(stomp.ConnectionListener):
         self.receipts.put(frame.headers["receipt-id"])
 
     def on_error(self, frame):
+        self.ended = True
         self.errors.put(frame)
 
     def on_heartbeat(self):
@@ -78,10 +79,9 @@ class Client:
         return self
 
     def __exit__(self, *failure):
-        # After an ERROR the server closes, and the library may find out only while it says goodbye.
-        with contextlib.suppress(OSError, stomp.exception.NotConnectedException):
-            if self.connection.is_connected():
-                self.connection.disconnect()
+        # After an ERROR the server closes: a goodbye would race with that.
+        if not self.heard.ended and self.connection.is_connected():
+            self.connection.disconnect()
 
     def message(self):
         return self.heard.messages.get(timeout=WAIT_SECONDS_MAX)
