@@ -268,48 +268,48 @@ impl Shard {
 
     /// Writes the frames to event streams or WebSockets.
     fn tell_streams(&mut self, key: GroupKey) -> bool {
-        while let Some((waiter, first)) = self.next_waiter(key) {
-            let Some((id, conn)) = self.conns.at_mut(waiter.slot) else { continue };
-            if conn.flags.dead || first >= self.fan.updates.len() {
-                continue;
-            }
-            if !is_live(conn, waiter.sub) {
-                // It reads on by itself, unless it waits for this very update.
-                self.mark_behind_dirty(id);
-                continue;
-            }
-            if conn.out.is_none() {
+        while let Some((id, sub, first)) = self.next_listener(key) {
+            if self.conns.get(id).is_some_and(|conn| conn.out.is_none()) {
                 self.flight = Flight::FanOut { conn: id, first };
                 return true;
             }
-            self.queue_updates(id, waiter.sub, first);
+            self.queue_updates(id, sub, first);
         }
         false
     }
 
     /// Writes the frames to STOMP subscriptions. Their heads differ, but most clients choose the same ids.
     fn tell_subscriptions(&mut self, key: GroupKey) -> bool {
-        while let Some((waiter, first)) = self.next_waiter(key) {
-            let Some((id, conn)) = self.conns.at_mut(waiter.slot) else { continue };
-            if conn.flags.dead || first >= self.fan.updates.len() {
-                continue;
-            }
-            if !is_live(conn, waiter.sub) {
-                // It reads on by itself, unless it waits for this very update.
-                self.mark_behind_dirty(id);
-                continue;
-            }
+        while let Some((id, sub, first)) = self.next_listener(key) {
+            let Some(conn) = self.conns.get(id) else { continue };
             let Session::Stomp(session) = &conn.session else { continue };
-            let Some(subscription) = session.subscription(waiter.sub) else { continue };
+            let Some(subscription) = session.subscription(sub) else { continue };
             let writes_now = conn.out.is_none() && !subscription.acknowledges() && conn.subscriptions() == 1;
             self.fan.encode_for(subscription);
             if writes_now {
                 self.flight = Flight::FanOut { conn: id, first };
                 return true;
             }
-            self.queue_updates(id, waiter.sub, first);
+            self.queue_updates(id, sub, first);
         }
         false
+    }
+
+    /// The next of the audience that takes its updates as they are told: its connection, which of that one's
+    /// subscriptions it is, and the first of the updates that it is owed.
+    fn next_listener(&mut self, key: GroupKey) -> Option<(ConnId, u16, usize)> {
+        loop {
+            let (waiter, first) = self.next_waiter(key)?;
+            let Some((id, conn)) = self.conns.at_mut(waiter.slot) else { continue };
+            if conn.flags.dead || first >= self.fan.updates.len() {
+                continue;
+            }
+            if is_live(conn, waiter.sub) {
+                return Some((id, waiter.sub, first));
+            }
+            // It reads on by itself, unless it waits for this very update.
+            self.mark_behind_dirty(id);
+        }
     }
 
     /// The next waiter of the audience, and the first of the updates that it is owed.
