@@ -5,6 +5,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::limits::SHARED_BYTES;
+
 /// Names a group, the unit of sharing and of sharding: a decimal integer 0 ..= 2^63 - 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupId(u64);
@@ -75,6 +77,12 @@ impl MemberId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What the shared text costs on the heap.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        SHARED_BYTES + self.0.len()
     }
 }
 

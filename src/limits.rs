@@ -114,6 +114,14 @@ pub const EVENTS_PER_TURN_MAX: usize = 1024;
 /// again and again does not have the group copied to it each time.
 pub const MIRROR_LINGER: Duration = Duration::from_secs(15);
 
+/// What groups, rings, queues, unsent answers, partial messages and transactions of all shards may hold together, by
+/// default: the other limits multiply to far more (20 KB of ring a group, 64 KiB of queue a connection), and a machine
+/// that serves 10,000 clients has this to spare.
+pub const HELD_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// What a pointer to something shared costs besides what it shares: the two counts that lie in front of it.
+pub const SHARED_BYTES: usize = 2 * size_of::<usize>();
+
 /// What the server does with a subscriber that reads slower than its group speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum SlowConsumer {
@@ -143,6 +151,8 @@ pub struct Limits {
     pub groups_max: usize,
     /// Members a group.
     pub members_max: usize,
+    /// What all shards may hold together; see [`Budget`].
+    pub held_bytes_max: usize,
     /// Updates a group keeps for replay.
     pub history: usize,
     /// Unsent updates a connection may have waiting, in bytes as written, before it is conflated.
@@ -178,6 +188,7 @@ impl Default for Limits {
             subscriptions_max: 64,
             groups_max: 100_000,
             members_max: 10_000,
+            held_bytes_max: HELD_BYTES_MAX,
             history: 128,
             queue_bytes_max: 64 * 1024,
             slow_consumer: SlowConsumer::Conflate,
@@ -232,5 +243,121 @@ impl Quota {
     #[must_use]
     pub const fn max(&self) -> usize {
         self.max
+    }
+}
+
+/// How many bytes all shards may hold together, and how many they do: what the other limits multiply to.
+///
+/// Counted is what peers can make grow: groups with their rings and members, queues and unsent answers, partial
+/// messages, transactions and subscriptions. Each by its capacity, and an update once for everybody who may be the last
+/// to let go of it, so that memory is never more than what is counted, while it may be less.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    held: Arc<AtomicUsize>,
+    max: usize,
+}
+
+impl Budget {
+    /// A budget of so many bytes, nothing of it spent.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self { held: Arc::default(), max }
+    }
+
+    /// One holder's part of what is held.
+    #[must_use]
+    pub fn holder(&self) -> HeldBytes {
+        HeldBytes { budget: self.clone(), own: 0, told: 0 }
+    }
+}
+
+/// What one holder holds of a [`Budget`].
+///
+/// It counts for itself and tells the others once a turn ([`HeldBytes::settle`]), so that a request which takes and gives
+/// back within a turn touches nothing that is shared.
+#[derive(Debug)]
+pub struct HeldBytes {
+    budget: Budget,
+    own: usize,
+    told: usize,
+}
+
+impl HeldBytes {
+    /// What was held as `before` bytes is `after` bytes now.
+    pub fn change(&mut self, before: usize, after: usize) {
+        debug_assert!(before <= self.own, "{before} bytes were never held; {} are", self.own);
+        self.own = self.own.saturating_sub(before) + after;
+    }
+
+    /// Tells the other holders.
+    pub fn settle(&mut self) {
+        if self.own != self.told {
+            let more = self.own.wrapping_sub(self.told);
+            self.budget.held.fetch_add(more, Ordering::Relaxed);
+            self.told = self.own;
+        }
+    }
+
+    /// What this holder holds.
+    #[must_use]
+    pub const fn own(&self) -> usize {
+        self.own
+    }
+
+    /// What all may hold.
+    #[must_use]
+    pub const fn max(&self) -> usize {
+        self.budget.max
+    }
+
+    /// Whether 90 % of the budget are spent: what can be refused is.
+    #[must_use]
+    pub fn is_scarce(&self) -> bool {
+        self.all() >= self.budget.max - self.budget.max / 10
+    }
+
+    /// By how much more is held than may be.
+    #[must_use]
+    pub fn excess(&self) -> usize {
+        self.all().saturating_sub(self.budget.max)
+    }
+
+    /// What all hold, as far as they have told.
+    fn all(&self) -> usize {
+        let held = self.budget.held.load(Ordering::Relaxed);
+        (held + self.own).saturating_sub(self.told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budget_is_scarce_from_nine_tenths_and_spent_past_the_whole() {
+        let mut held = Budget::new(1000).holder();
+        for (bytes, scarce, excess) in
+            [(0, false, 0), (899, false, 0), (900, true, 0), (1000, true, 0), (1001, true, 1)]
+        {
+            held.change(held.own(), bytes);
+            assert_eq!((held.is_scarce(), held.excess()), (scarce, excess), "{bytes} bytes held");
+        }
+    }
+
+    #[test]
+    fn holders_see_what_others_have_told() {
+        let budget = Budget::new(1000);
+        let (mut mine, mut theirs) = (budget.holder(), budget.holder());
+        theirs.change(0, 950);
+        assert!(!mine.is_scarce() && theirs.is_scarce());
+        theirs.settle();
+        assert!(mine.is_scarce());
+        mine.change(0, 100);
+        assert_eq!((mine.excess(), theirs.excess()), (50, 0));
+        mine.settle();
+        theirs.change(950, 10);
+        theirs.settle();
+        assert_eq!((mine.own(), mine.excess()), (100, 0));
+        assert!(!mine.is_scarce());
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::clock::UnixMs;
 use crate::ids::{MemberId, Seq};
+use crate::limits::SHARED_BYTES;
 
 /// A finite pair of coordinates in any planar unit (with WGS 84: longitude, latitude).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,4 +68,12 @@ pub struct Update {
     pub at_was_sent: bool,
     /// When the hub numbered it, in microseconds of [`crate::clock::Now`]; never leaves the process.
     pub numbered_micros: u64,
+}
+
+impl Update {
+    /// What a shared update costs on the heap, its member's name included.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        SHARED_BYTES + size_of::<Self>() + self.member.as_ref().map_or(0, MemberId::held_bytes)
+    }
 }

@@ -31,11 +31,12 @@ struct Fleet<'a> {
 }
 
 /// The series of the server itself.
-const SERIES: [fn(&Fleet<'_>) -> MetricFamily; 19] = [
+const SERIES: [fn(&Fleet<'_>) -> MetricFamily; 20] = [
     build_info,
     connections,
     connections_total,
     groups,
+    held_bytes,
     mail_total,
     members,
     parked,
@@ -85,6 +86,11 @@ fn connections_total(fleet: &Fleet<'_>) -> MetricFamily {
 
 fn groups(fleet: &Fleet<'_>) -> MetricFamily {
     gauges("groups", "Groups, by the shard they are at home on.", by_shard(fleet, |report| report.groups))
+}
+
+fn held_bytes(fleet: &Fleet<'_>) -> MetricFamily {
+    let samples = by_shard(fleet, |report| report.held_bytes);
+    gauges("held_bytes", "Bytes that count against --max-held-bytes, by the shard that holds them.", samples)
 }
 
 fn mail_total(fleet: &Fleet<'_>) -> MetricFamily {

@@ -88,6 +88,8 @@ pub enum Reason {
     GroupsMax,
     /// `--max-members` is reached.
     MembersMax,
+    /// `--max-held-bytes` is nearly reached (503), or was passed (closed).
+    HeldMax,
     /// `--max-connections` is reached, or descriptors ran out.
     ConnectionsMax,
     /// `--max-head-bytes`, or more header lines than a head may have (431).
@@ -128,13 +130,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::BadRequest,
         Self::BadPublish,
         Self::NotFound,
         Self::Method,
         Self::GroupsMax,
         Self::MembersMax,
+        Self::HeldMax,
         Self::ConnectionsMax,
         Self::HeadMax,
         Self::TargetMax,
@@ -165,6 +168,7 @@ impl Reason {
             Self::Method => "method",
             Self::GroupsMax => "groups_max",
             Self::MembersMax => "members_max",
+            Self::HeldMax => "held_max",
             Self::ConnectionsMax => "connections_max",
             Self::HeadMax => "head_max",
             Self::TargetMax => "target_max",
@@ -295,6 +299,8 @@ pub struct Report {
     pub members: u64,
     /// Letters between shards.
     pub mail: InOut,
+    /// Gauge: what counts against `--max-held-bytes`.
+    pub held_bytes: u64,
     /// Gauge: bytes that wait in queues for slow sockets.
     pub queue_bytes: [u64; TRANSPORTS],
 }
@@ -335,5 +341,6 @@ impl Report {
         }
         self.groups += other.groups;
         self.members += other.members;
+        self.held_bytes += other.held_bytes;
     }
 }

@@ -6,7 +6,7 @@
 use allocation_counter::{AllocationInfo, measure};
 use geoloop::clock::{Now, Tick, UnixMs};
 use geoloop::ids::{ConnId, ShardId};
-use geoloop::limits::{Limits, Quota};
+use geoloop::limits::{Budget, Limits, Quota};
 use geoloop::shard::{Output, Reading, Shard, ShardConfig, Standing, Wrote};
 use geoloop::wire::websocket::frame::{self, Opcode};
 
@@ -29,6 +29,7 @@ impl Bench {
             echo: false,
             allow_origin: Vec::new(),
             groups: Quota::new(limits.groups_max),
+            budget: Budget::new(limits.held_bytes_max),
             limits,
             slots,
         };

@@ -29,6 +29,9 @@ const MESSAGE_BYTES_CEILING: usize = ECHO_MESSAGE_BYTES_MAX;
 /// Largest queue that a flag can allow one connection: more than that is not a queue but a leak.
 const QUEUE_BYTES_CEILING: usize = 1024 * 1024 * 1024;
 
+/// Most that a flag can let the server hold: a tebibyte, more than such machines have.
+const HELD_BYTES_CEILING: usize = 1024 * 1024 * 1024 * 1024;
+
 /// Longest wait that a flag can set: TCP_USER_TIMEOUT holds 2^31 - 1 ms, 24.8 days.
 const WAIT_CEILING: Duration = Duration::from_secs(24 * 24 * 60 * 60);
 
@@ -123,6 +126,7 @@ impl Config {
         check_number("max-body-bytes", limits.body_bytes_max, MESSAGE_BYTES_CEILING)?;
         check_number("max-frame-bytes", limits.frame_bytes_max, MESSAGE_BYTES_CEILING)?;
         check_number("queue-bytes", limits.queue_bytes_max, QUEUE_BYTES_CEILING)?;
+        check_number("max-held-bytes", limits.held_bytes_max, HELD_BYTES_CEILING)?;
         for (name, count) in [
             ("max-frame-headers", limits.frame_headers_max),
             ("max-subscriptions", limits.subscriptions_max),

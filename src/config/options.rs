@@ -96,6 +96,10 @@ pub(super) struct Options {
     #[arg(long, env = "GEOLOOP_MAX_MEMBERS", value_name = "N")]
     max_members: Option<usize>,
 
+    /// What groups, queues and partial messages of all connections may hold together
+    #[arg(long, env = "GEOLOOP_MAX_HELD_BYTES", value_name = "SIZE")]
+    max_held_bytes: Option<Text<usize>>,
+
     /// From the first byte of a request's head to its last
     #[arg(long, env = "GEOLOOP_HEAD_TIMEOUT", value_name = "DURATION")]
     head_timeout: Option<Text<Duration>>,
@@ -157,6 +161,7 @@ impl Options {
         settle(&mut self.max_subscriptions, &mut limits.subscriptions_max);
         settle(&mut self.max_groups, &mut limits.groups_max);
         settle(&mut self.max_members, &mut limits.members_max);
+        settle_text(&mut self.max_held_bytes, &mut limits.held_bytes_max);
         settle_text(&mut self.head_timeout, &mut limits.head_timeout);
         settle_text(&mut self.body_timeout, &mut limits.body_timeout);
         settle_text(&mut self.idle_timeout, &mut limits.idle_timeout);

@@ -48,9 +48,9 @@ impl Spelled for Duration {
     }
 }
 
-/// Bytes: a bare count, or a count of KiB or MiB.
+/// Bytes: a bare count, or a count of KiB, MiB or GiB.
 impl Spelled for usize {
-    const EXPECTED: &'static str = "a number of bytes, or of KiB or MiB, such as 65536 or 64KiB";
+    const EXPECTED: &'static str = "a number of bytes, or of KiB, MiB or GiB, such as 65536 or 64KiB";
 
     fn read(text: &str) -> Option<Self> {
         let (digits, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
@@ -61,6 +61,7 @@ impl Spelled for usize {
             "" if unit.is_empty() => 1,
             "KiB" => 1024,
             "MiB" => 1024 * 1024,
+            "GiB" => 1024 * 1024 * 1024,
             _ => return None,
         };
         digits.parse::<Self>().ok()?.checked_mul(bytes_each)
@@ -184,6 +185,7 @@ mod tests {
         check("64KiB", Some(64 * 1024usize));
         check("64 KiB", Some(64 * 1024usize));
         check("2MiB", Some(2 * 1024 * 1024usize));
+        check("3GiB", Some(3 * 1024 * 1024 * 1024usize));
         for bad in
             ["", "KiB", "64k", "64KB", "1 ", "-1", "1.5KiB", "99999999999999999999", "99999999999999999MiB"]
         {

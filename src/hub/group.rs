@@ -51,6 +51,11 @@ pub enum Refusal {
         /// How many a group may have.
         max: usize,
     },
+    /// The member is new, and what the server holds has nearly reached its bound.
+    HeldFull {
+        /// How many bytes the server may hold.
+        max: usize,
+    },
 }
 
 impl Refusal {
@@ -60,6 +65,7 @@ impl Refusal {
         match self {
             Self::Stale { .. } => Reason::Stale,
             Self::MembersFull { .. } => Reason::MembersMax,
+            Self::HeldFull { .. } => Reason::HeldMax,
         }
     }
 }
@@ -71,6 +77,9 @@ impl fmt::Display for Refusal {
                 write!(f, "at {} is older than the member's newest, {}", at.0, held.0)
             }
             Self::MembersFull { max } => write!(f, "the group has its {max} members"),
+            Self::HeldFull { max } => {
+                write!(f, "the server holds 90 % of its {max} bytes and takes no new member")
+            }
         }
     }
 }
@@ -145,6 +154,8 @@ pub struct Group {
     members: Members,
     pending: Vec<Arc<Update>>,
     waiters: Waiters,
+    /// Whether the ring takes more than it lets go of.
+    ring_may_grow: bool,
 }
 
 impl Group {
@@ -159,6 +170,7 @@ impl Group {
             members: Members::default(),
             pending: Vec::new(),
             waiters: Waiters::default(),
+            ring_may_grow: true,
         }
     }
 
@@ -168,7 +180,7 @@ impl Group {
         let mut group = Self::new(copy.id, copy.made_at, history);
         group.newest = copy.newest;
         for update in copy.ring {
-            group.history.push(update);
+            group.history.push(update, true);
         }
         for update in copy.held {
             group.members.hold(update, Tick(0));
@@ -249,6 +261,17 @@ impl Group {
 
     pub(super) const fn pending_mut(&mut self) -> &mut Vec<Arc<Update>> {
         &mut self.pending
+    }
+
+    /// Says whether the ring may grow from now on; one that may not lets go of as much as it takes.
+    pub(super) const fn let_ring_grow(&mut self, may_grow: bool) {
+        self.ring_may_grow = may_grow;
+    }
+
+    /// What the group costs in memory, but for its waiters, which are bounded by their connections, and what is to be
+    /// fanned out, which is so by the end of the turn.
+    pub(super) fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.history.held_bytes() + self.members.held_bytes()
     }
 
     /// Whether somebody needs the group: a waiter, another shard, a connected or parked member, or updates that
@@ -477,7 +500,7 @@ impl Group {
     fn take(&mut self, update: Arc<Update>, heard: Tick) {
         debug_assert_eq!(update.seq, self.newest.next(), "an update went missing on its way");
         self.newest = update.seq;
-        self.history.push(Arc::clone(&update));
+        self.history.push(Arc::clone(&update), self.ring_may_grow);
         self.pending.push(Arc::clone(&update));
         match update.change {
             Change::Moved(_) => self.members.hold(update, heard),

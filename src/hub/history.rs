@@ -16,31 +16,43 @@ pub struct History {
     /// Grows as updates come: a group that says little must not reserve a whole ring.
     ring: VecDeque<Arc<Update>>,
     capacity: usize,
+    /// What the updates in it cost.
+    update_bytes: usize,
 }
 
 impl History {
     /// An empty ring that will keep `capacity` updates; 0 keeps none.
     #[must_use]
     pub const fn new(capacity: usize) -> Self {
-        Self { ring: VecDeque::new(), capacity }
+        Self { ring: VecDeque::new(), capacity, update_bytes: 0 }
     }
 
-    /// Keeps an update, letting go of the oldest if the ring is full.
+    /// Keeps an update, letting go of the oldest if the ring is full, or may not grow and holds any.
     ///
     /// An update that does not follow the newest empties the ring first: a ring with a hole would serve the wrong
     /// updates, an empty one only says that some are gone.
-    pub fn push(&mut self, update: Arc<Update>) {
+    pub fn push(&mut self, update: Arc<Update>, may_grow: bool) {
         if self.capacity == 0 {
             return;
         }
         if self.newest().is_some_and(|newest| newest.next() != update.seq) {
             self.ring.clear();
+            self.update_bytes = 0;
         }
-        if self.ring.len() == self.capacity {
-            self.ring.pop_front();
+        if (self.ring.len() == self.capacity || !may_grow)
+            && let Some(oldest) = self.ring.pop_front()
+        {
+            self.update_bytes -= oldest.held_bytes();
         }
+        self.update_bytes += update.held_bytes();
         self.ring.push_back(update);
         self.check_invariants();
+    }
+
+    /// What the ring and its updates cost on the heap.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.ring.capacity() * size_of::<Arc<Update>>() + self.update_bytes
     }
 
     /// The number of the oldest update held.
@@ -86,6 +98,10 @@ impl History {
             let numbers = newest.number() - oldest.number() + 1;
             debug_assert_eq!(numbers, self.ring.len() as u64, "the ring has a hole");
         }
+        debug_assert_eq!(
+            self.update_bytes,
+            self.ring.iter().map(|update| update.held_bytes()).sum::<usize>()
+        );
     }
 }
 
@@ -115,7 +131,7 @@ mod tests {
             let mut history = History::new(capacity);
             let mut model = VecDeque::new();
             for seq in base..base + pushes {
-                history.push(update(seq));
+                history.push(update(seq), true);
                 model.push_back(seq);
                 if model.len() > capacity {
                     model.pop_front();
@@ -134,7 +150,7 @@ mod tests {
     #[test]
     fn history_of_capacity_zero_keeps_nothing() {
         let mut history = History::new(0);
-        history.push(update(1));
+        history.push(update(1), true);
         assert!(history.is_empty());
         assert_eq!(history.oldest(), None);
     }
@@ -147,8 +163,28 @@ mod tests {
     #[test]
     fn update_after_a_hole_starts_the_ring_anew() {
         let mut history = History::new(4);
-        history.push(update(1));
-        history.push(update(5));
+        history.push(update(1), true);
+        history.push(update(5), true);
         assert_eq!(numbers(history.after(Seq::ZERO)), [5]);
+    }
+
+    #[test]
+    fn ring_that_may_not_grow_lets_go_of_as_much_as_it_takes() {
+        let mut history = History::new(4);
+        history.push(update(1), false);
+        assert_eq!(numbers(history.after(Seq::ZERO)), [1], "an empty ring takes one all the same");
+        history.push(update(2), true);
+        let held = history.held_bytes();
+        history.push(update(3), false);
+        assert_eq!((numbers(history.after(Seq::ZERO)), history.held_bytes()), (vec![2, 3], held));
+    }
+
+    #[test]
+    fn emptied_ring_holds_no_updates() {
+        let mut history = History::new(2);
+        history.push(update(1), true);
+        let one = history.held_bytes();
+        history.push(update(5), true);
+        assert_eq!(history.held_bytes(), one, "the one before the hole is gone");
     }
 }

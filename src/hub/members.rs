@@ -46,6 +46,8 @@ pub(super) struct Members {
     pub(super) held: BTreeMap<Seq, usize>,
     /// How many are connected or parked.
     pub(super) attended: usize,
+    /// What the names and the held updates cost.
+    shared_bytes: usize,
 }
 
 impl Members {
@@ -60,6 +62,7 @@ impl Members {
         let key = self.entries.insert(Member { name: name.cloned(), ..Member::default() });
         match name {
             Some(name) => {
+                self.shared_bytes += name.held_bytes();
                 self.by_name.insert(name.clone(), key);
             }
             None => self.nameless = Some(key),
@@ -85,8 +88,10 @@ impl Members {
         let entry = &mut self.entries[key];
         entry.heard = heard;
         self.held.insert(update.seq, key);
+        self.shared_bytes += update.held_bytes();
         if let Some(before) = entry.held.replace(update) {
             self.held.remove(&before.seq);
+            self.shared_bytes -= before.held_bytes();
         }
     }
 
@@ -100,6 +105,7 @@ impl Members {
         let Some(key) = self.find(name) else { return };
         if let Some(before) = self.entries[key].held.take() {
             self.held.remove(&before.seq);
+            self.shared_bytes -= before.held_bytes();
         }
         self.forget_if_empty(key);
     }
@@ -120,10 +126,21 @@ impl Members {
         match self.entries.remove(key).name {
             Some(name) => {
                 self.by_name.remove(&name);
+                self.shared_bytes -= name.held_bytes();
             }
             None => self.nameless = None,
         }
         self.check_invariants();
+    }
+
+    /// What the tables, the names and the held updates cost on the heap.
+    pub(super) fn held_bytes(&self) -> usize {
+        // A slab's entry has a word besides; a hash table is at most 7/8 full and has a byte an entry; a node of the
+        // tree is half full at worst.
+        self.entries.capacity() * (size_of::<Member>() + size_of::<usize>())
+            + self.by_name.capacity() * (size_of::<(MemberId, usize)>() + 1) * 8 / 7
+            + self.held.len() * size_of::<(Seq, usize)>() * 2
+            + self.shared_bytes
     }
 
     pub(super) fn check_invariants(&self) {

@@ -20,8 +20,9 @@ use self::group::{Group, GroupCopy, Published, Refusal};
 use self::waiters::Waiters;
 use crate::clock::{Now, Tick};
 use crate::ids::{GroupId, MemberId, Seq};
-use crate::limits::{Limits, Quota};
+use crate::limits::{Budget, HeldBytes, Limits, Quota};
 use crate::location::{Publish, Update};
+use crate::report::Reason;
 use crate::timer_wheel::{TimerKey, TimerWheel};
 
 /// How long after one sweep of a group's members the next may be: a sweep looks at all of them, at some 20 ns each
@@ -45,20 +46,44 @@ impl GroupKey {
     }
 }
 
-/// As many groups are there as there may be.
+/// Why there is no room for one more group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupsFull {
-    /// How many the process may have.
-    pub max: usize,
+pub enum NoRoom {
+    /// As many are there as there may be.
+    Groups {
+        /// How many the process may have.
+        max: usize,
+    },
+    /// What the server holds has nearly reached its bound.
+    Held {
+        /// How many bytes it may hold.
+        max: usize,
+    },
 }
 
-impl fmt::Display for GroupsFull {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server has its {} groups", self.max)
+impl NoRoom {
+    /// The reason under which it is counted.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Groups { .. } => Reason::GroupsMax,
+            Self::Held { .. } => Reason::HeldMax,
+        }
     }
 }
 
-impl std::error::Error for GroupsFull {}
+impl fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Groups { max } => write!(f, "the server has its {max} groups"),
+            Self::Held { max } => {
+                write!(f, "the server holds 90 % of its {max} bytes and takes no new group")
+            }
+        }
+    }
+}
+
+impl std::error::Error for NoRoom {}
 
 /// All groups of one shard.
 ///
@@ -72,6 +97,8 @@ pub struct Hub {
     dirty: VecDeque<GroupKey>,
     timers: TimerWheel<GroupKey>,
     quota: Quota,
+    /// What the groups cost in memory.
+    held: HeldBytes,
     /// No group made from now on may start below: the highest number that any group here has given or started at.
     highest: Seq,
     groups: usize,
@@ -90,6 +117,8 @@ struct Entry {
     role: Role,
     /// Whether it is in the queue of dirty groups.
     is_dirty: bool,
+    /// What it is counted for in [`Hub::held_bytes`].
+    held_bytes: usize,
 }
 
 /// What a group is to this hub.
@@ -109,15 +138,16 @@ enum Role {
 }
 
 impl Hub {
-    /// A hub without groups; `groups` is shared by all shards of the process.
+    /// A hub without groups; `groups` and `budget` are shared by all shards of the process.
     #[must_use]
-    pub fn new(limits: &Limits, groups: Quota) -> Self {
+    pub fn new(limits: &Limits, groups: Quota, budget: &Budget) -> Self {
         Self {
             entries: Slab::new(),
             by_id: HashMap::new(),
             dirty: VecDeque::new(),
             timers: TimerWheel::new(Tick(0)),
             quota: groups,
+            held: budget.holder(),
             highest: Seq::ZERO,
             groups: 0,
             members: 0,
@@ -153,13 +183,14 @@ impl Hub {
     /// Finds or makes a group at home here; for publishing, parking and subscribing only.
     ///
     /// # Errors
-    /// [`GroupsFull`] if it is not here and the process has all the groups that it may.
-    pub fn make(&mut self, id: GroupId, now: &Now) -> Result<GroupKey, GroupsFull> {
+    /// [`NoRoom`] if it is not here and the process has all the groups, or holds nearly all the bytes, that it may.
+    pub fn make(&mut self, id: GroupId, now: &Now) -> Result<GroupKey, NoRoom> {
         if let Some(key) = self.find(id) {
             return Ok(key);
         }
+        self.check_room()?;
         if !self.quota.take() {
-            return Err(GroupsFull { max: self.quota.max() });
+            return Err(NoRoom::Groups { max: self.quota.max() });
         }
         let made_at = Seq::at_unix_ms(now.unix.0).max(self.highest);
         self.highest = made_at;
@@ -170,6 +201,14 @@ impl Hub {
         let role = Role::Home { used: now.tick, swept: now.tick, look };
         self.insert(Group::new(id, made_at, self.history), role);
         Ok(key)
+    }
+
+    /// Whether what all shards hold leaves room for one more group, at home or as a mirror.
+    ///
+    /// # Errors
+    /// [`NoRoom::Held`] if it does not.
+    pub fn check_room(&self) -> Result<(), NoRoom> {
+        if self.held.is_scarce() { Err(NoRoom::Held { max: self.held.max() }) } else { Ok(()) }
     }
 
     /// Makes a mirror of a group at home elsewhere; if it is here already it stays as it is.
@@ -195,19 +234,25 @@ impl Hub {
     /// [`Refusal`], with the rule that it breaks.
     pub fn publish(&mut self, key: GroupKey, publish: &Publish, now: &Now) -> Result<Published, Refusal> {
         debug_assert!(self.is_home(key), "a mirror never numbers");
-        let members_max = self.members_max;
-        self.change(key, now, |group| group.publish(publish, now, members_max))
+        // While what is held is scarce, members stay as many as they are.
+        let scarce = self.held.is_scarce();
+        let members_max = if scarce { 0 } else { self.members_max };
+        match self.change(key, now, |group| group.publish(publish, now, members_max)) {
+            Err(Refusal::MembersFull { .. }) if scarce => Err(Refusal::HeldFull { max: self.held.max() }),
+            published => published,
+        }
     }
 
     /// Takes an update of a mirrored group that its home has sent; one that is here already changes nothing.
     pub fn apply(&mut self, key: GroupKey, update: Arc<Update>) {
         debug_assert!(!self.is_home(key), "a group at home is told nothing");
-        self.lend_list(key);
+        self.prepare(key);
         if self.entries[key.index()].group.apply(update) {
             self.mark_dirty(key);
         } else {
             self.reclaim_list(key);
         }
+        self.note_held(key);
     }
 
     /// A connection speaks for a member from now on.
@@ -298,9 +343,20 @@ impl Hub {
         self.members
     }
 
+    /// What the groups cost in memory, mirrors included.
+    #[must_use]
+    pub const fn held_bytes(&self) -> usize {
+        self.held.own()
+    }
+
+    /// Tells the other shards what the groups cost; once a turn.
+    pub fn settle_held(&mut self) {
+        self.held.settle();
+    }
+
     /// Changes a group: counts its members, notes its updates and its use, and sees that it is looked after.
     fn change<T>(&mut self, key: GroupKey, now: &Now, change: impl FnOnce(&mut Group) -> T) -> T {
-        self.lend_list(key);
+        self.prepare(key);
         let entry = &mut self.entries[key.index()];
         let (members, newest) = (entry.group.members(), entry.group.cursor());
         let changed = change(&mut entry.group);
@@ -314,6 +370,7 @@ impl Hub {
         } else {
             self.reclaim_list(key);
         }
+        self.note_held(key);
         // A member may be on its own from now on.
         self.look_by(key, now.tick.after(self.member_ttl));
         changed
@@ -358,6 +415,7 @@ impl Hub {
     /// Looks through a group's members; returns when the next one is due.
     fn sweep(&mut self, key: GroupKey, now: &Now) -> Option<Tick> {
         let member_ttl = self.member_ttl;
+        self.prepare(key);
         let entry = &mut self.entries[key.index()];
         let (members, newest) = (entry.group.members(), entry.group.cursor());
         let next_due = entry.group.expire_members(now, member_ttl);
@@ -368,8 +426,18 @@ impl Hub {
         self.highest = self.highest.max(entry.group.cursor());
         if entry.group.cursor() > newest {
             self.mark_dirty(key);
+        } else {
+            self.reclaim_list(key);
         }
+        self.note_held(key);
         next_due
+    }
+
+    /// Counts what a group costs by now.
+    fn note_held(&mut self, key: GroupKey) {
+        let Entry { group, held_bytes, .. } = &mut self.entries[key.index()];
+        let before = std::mem::replace(held_bytes, group.held_bytes());
+        self.held.change(before, *held_bytes);
     }
 
     fn mark_dirty(&mut self, key: GroupKey) {
@@ -378,9 +446,12 @@ impl Hub {
         }
     }
 
-    /// Gives a group without a list of pending updates a spare one.
-    fn lend_list(&mut self, key: GroupKey) {
-        let pending = self.entries[key.index()].group.pending_mut();
+    /// Makes a group ready for an update: its ring stays as long as it is while what is held is scarce, and a spare list
+    /// of pending updates is lent to it if it has none.
+    fn prepare(&mut self, key: GroupKey) {
+        let group = &mut self.entries[key.index()].group;
+        group.let_ring_grow(!self.held.is_scarce());
+        let pending = group.pending_mut();
         if pending.capacity() == 0
             && let Some(list) = self.spare.pop()
         {
@@ -404,7 +475,8 @@ impl Hub {
     fn insert(&mut self, group: Group, role: Role) -> GroupKey {
         let key = self.next_key();
         self.by_id.insert(group.id(), key);
-        self.entries.insert(Entry { group, role, is_dirty: false });
+        self.entries.insert(Entry { group, role, is_dirty: false, held_bytes: 0 });
+        self.note_held(key);
         key
     }
 
@@ -412,6 +484,7 @@ impl Hub {
     fn remove(&mut self, key: GroupKey) {
         let entry = self.entries.remove(key.index());
         self.by_id.remove(&entry.group.id());
+        self.held.change(entry.held_bytes, 0);
         match entry.role {
             Role::Home { look, .. } => {
                 self.timers.cancel(look.1);
@@ -454,7 +527,7 @@ mod tests {
 
     /// Member ttl 60 s, group ttl 600 s, room for `groups_max` groups.
     fn hub_of(groups_max: usize) -> Hub {
-        Hub::new(&Limits::default(), Quota::new(groups_max))
+        Hub::new(&Limits::default(), Quota::new(groups_max), &Budget::new(usize::MAX))
     }
 
     /// A hub with group 1, alice in it, everything fanned out.
@@ -500,7 +573,7 @@ mod tests {
         let mut hub = hub_of(1);
         let key = hub.make(group_id(1), &now(0)).unwrap();
         assert_eq!(hub.make(group_id(1), &now(0)), Ok(key));
-        assert_eq!(hub.make(group_id(2), &now(0)), Err(GroupsFull { max: 1 }));
+        assert_eq!(hub.make(group_id(2), &now(0)), Err(NoRoom::Groups { max: 1 }));
         run_until(&mut hub, 600_000);
         assert_eq!(hub.groups(), 0);
         assert!(hub.make(group_id(2), &now(600_000)).is_ok());

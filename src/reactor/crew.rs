@@ -8,7 +8,7 @@ use mio::Poll;
 
 use crate::clock::Clock;
 use crate::ids::ShardId;
-use crate::limits::{Limits, Quota};
+use crate::limits::{Budget, Limits, Quota};
 use crate::reactor::listener::Bind;
 use crate::reactor::mailbox::{Address, Letter, Post, mailbox};
 use crate::reactor::{Places, Reactor, Seat};
@@ -73,6 +73,7 @@ impl Crew {
         let now = clock.now();
         let places = Arc::new(Places::new(config.connections_max));
         let groups = Quota::new(config.limits.groups_max);
+        let budget = Budget::new(config.limits.held_bytes_max);
         let polls = (0..config.workers).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let boxes = polls.iter().map(mailbox).collect::<io::Result<Vec<_>>>()?;
         let (mailboxes, addresses): (Vec<_>, Vec<_>) = boxes.into_iter().unzip();
@@ -88,6 +89,7 @@ impl Crew {
                 allow_origin: config.allow_origin.clone(),
                 limits: config.limits.clone(),
                 groups: groups.clone(),
+                budget: budget.clone(),
                 slots: config.connections_max,
             };
             reactors.push(Reactor::new(Seat {

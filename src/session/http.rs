@@ -161,6 +161,14 @@ impl Http {
         }
     }
 
+    /// Memory held for a body whose rest is to come.
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.0 {
+            State::Idle | State::Head { .. } => 0,
+            State::Body(body) => size_of::<Body>() + body.bytes.capacity(),
+        }
+    }
+
     /// Takes a request from the front of the input. A rule that the peer broke is answered in `out`.
     pub(super) fn decode(&mut self, input: &mut [u8], cx: &Context<'_>, out: &mut Vec<u8>) -> Step {
         match &mut self.0 {

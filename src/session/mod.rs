@@ -225,6 +225,17 @@ impl Session {
         }
     }
 
+    /// Memory held for what is half received, or waits to be acted on or acknowledged.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Self::Http(http) => http.held_bytes(),
+            Self::WebSocket(websocket) | Self::Echo(websocket) => websocket.held_bytes(),
+            Self::Stomp(stomp) => stomp.held_bytes(),
+            Self::Sse | Self::Closing { .. } => 0,
+        }
+    }
+
     /// The member that the connection said it speaks for in its STOMP CONNECT.
     #[must_use]
     pub fn stomp_member(&self) -> Option<&MemberId> {

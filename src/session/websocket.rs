@@ -27,6 +27,11 @@ impl WebSocket {
         Self { messages: Messages::new(Side::Client) }
     }
 
+    /// Memory held for a message whose rest is to come.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.messages.held_bytes()
+    }
+
     /// Takes a message from the front of the input; pings and closes are answered in `out`.
     pub(super) fn decode(&mut self, input: &mut [u8], cx: &Context<'_>, out: &mut Vec<u8>) -> Step {
         let (used, heard) = hear(&mut self.messages, input, bounds(cx.limits.body_bytes_max), out);

@@ -37,6 +37,7 @@ impl Shard {
         }
         self.reply.clear();
         self.reply.shrink_to(64 * 1024);
+        self.note_held(id);
     }
 
     /// Has a connection flushed at the end of the turn.
@@ -123,6 +124,7 @@ impl Shard {
             }
         }
         self.close_when_written(id);
+        self.note_held(id);
     }
 
     /// What a group at home here looks like; looking neither makes nor keeps one.
@@ -466,6 +468,7 @@ impl Shard {
     /// Forgets a connection after it has left all groups; what its socket needs is the caller's to say.
     pub(super) fn forget(&mut self, id: ConnId) -> Option<Conn> {
         self.part(id);
+        self.count_held(id, 0);
         let conn = self.conns.remove(id)?;
         if let Some(alarm) = conn.alarm {
             self.alarms.cancel(alarm);

@@ -283,12 +283,15 @@ impl Pace {
 pub(super) struct Conns {
     slots: Slab<Conn>,
     given_away: u32,
+    /// What each is counted for against `--max-held-bytes`, by slot, as far as any ever held something: beside the slots,
+    /// which have no room left in their two cache lines.
+    held: Vec<u32>,
 }
 
 impl Conns {
     /// A table that grows to this many without moving.
     pub(super) fn with_capacity(slots: usize) -> Self {
-        Self { slots: Slab::with_capacity(slots), given_away: 0 }
+        Self { slots: Slab::with_capacity(slots), ..Self::default() }
     }
 
     /// A place for a connection that has just come.
@@ -325,6 +328,24 @@ impl Conns {
     pub(super) fn at_mut(&mut self, slot: u32) -> Option<(ConnId, &mut Conn)> {
         let conn = self.slots.get_mut(slot as usize)?;
         Some((ConnId { slot, generation: conn.generation }, conn))
+    }
+
+    /// What a slot's connection is counted for.
+    pub(super) fn held_bytes(&self, slot: u32) -> usize {
+        self.held.get(slot as usize).map_or(0, |held| *held as usize)
+    }
+
+    /// Counts a slot's connection for so much from now on; what it was counted for before.
+    pub(super) fn set_held_bytes(&mut self, slot: u32, bytes: usize) -> usize {
+        let before = self.held_bytes(slot);
+        if bytes != before {
+            let slot = slot as usize;
+            if self.held.len() <= slot {
+                self.held.resize(slot + 1, 0);
+            }
+            self.held[slot] = u32::try_from(bytes).unwrap_or(u32::MAX);
+        }
+        before
     }
 
     /// Forgets a connection.
@@ -367,6 +388,23 @@ impl Conn {
         waits
             || self.under_way >= PUBLISHES_UNDER_WAY_MAX
             || self.out.as_ref().is_some_and(|out| out.control().len() > limits.queue_bytes_max || out.closes)
+    }
+
+    /// Memory held for it besides its slot: what is half received, what waits to be acted on, and what it is owed.
+    pub(super) fn held_bytes(&self) -> usize {
+        let unread = self.unread.as_ref().map_or(0, |unread| size_of::<Unread>() + unread.bytes.capacity());
+        let feeds = match &self.interest {
+            Interest::Feeds(feeds) => {
+                feeds.feeds.capacity() * (size_of::<Option<Feed>>() + size_of::<Behind>())
+            }
+            Interest::None
+            | Interest::Asked(_)
+            | Interest::Poll(_)
+            | Interest::Opening { .. }
+            | Interest::Stream(_) => 0,
+        };
+        let out = self.out.as_ref().map_or(0, |out| out.held_bytes());
+        unread + feeds + out + self.session.held_bytes()
     }
 
     /// Whether it keeps a request or stream open until there is something to say.

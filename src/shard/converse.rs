@@ -98,6 +98,7 @@ impl Shard {
         if let Some(conn) = self.conns.get_mut(id) {
             conn.unread = Some(unread);
         }
+        self.note_held(id);
     }
 
     /// Lets the session speak, as far as it may; says whether to read on, and how much of the input is done with.
@@ -134,6 +135,7 @@ impl Shard {
                 break;
             }
         }
+        self.note_held(id);
         (self.rest(id, before, had_event), used)
     }
 

@@ -85,9 +85,7 @@ impl Shard {
                 let about = About::Newest { if_none_match: request.if_none_match };
                 self.ask(id, group, Question::Newest, Asked { reply, about });
             }
-            Endpoint::Snapshot { group } => {
-                self.ask(id, group, Question::Snapshot, Asked { reply, about: About::Snapshot { group } });
-            }
+            Endpoint::Snapshot { group } => self.on_snapshot(id, group, reply),
             Endpoint::Publish { group } => {
                 self.report.payload_bytes[Transport::Http as usize].received += request.body_bytes as u64;
                 self.on_http_publish(id, group, reply, request.body);
@@ -132,6 +130,15 @@ impl Shard {
             Endpoint::Page => self.answer_content(id, kind, reply, "text/html; charset=utf-8", PAGE),
             Endpoint::Options { allow } => self.answer_options(id, kind, reply, allow, request.preflight),
         }
+    }
+
+    fn on_snapshot(&mut self, id: ConnId, group: GroupId, reply: Reply) {
+        if self.held.is_scarce() {
+            let max = self.held.max();
+            let detail = format!("the server holds 90 % of its {max} bytes and writes no snapshot");
+            return self.answer_unavailable(id, report::Asked::Snapshot, reply, Reason::HeldMax, &detail);
+        }
+        self.ask(id, group, Question::Snapshot, Asked { reply, about: About::Snapshot { group } });
     }
 
     /// Asks a group's home about it; the answer is written when it is known, which at home is at once.

@@ -355,6 +355,7 @@ impl Shard {
         }
         self.mark_dirty(id);
         self.bound_queue(id);
+        self.note_held(id);
     }
 
     /// Holds a blocked connection against `--queue-bytes`: past it, what waits is dropped, and each of its
@@ -431,6 +432,7 @@ impl Shard {
             }
         }
         self.bound_queue(id);
+        self.note_held(id);
     }
 
     /// The subscription of the waiter that was written to last.

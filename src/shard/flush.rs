@@ -255,6 +255,7 @@ impl Shard {
         } else {
             self.bound_queue(id);
         }
+        self.note_held(id);
         let limits = &self.env.limits;
         if self.conns.get(id).is_some_and(|conn| conn.flags.held && !conn.must_wait(limits)) {
             self.resume_later(id);
@@ -290,6 +291,7 @@ impl Shard {
         let closes = out.closes;
         debug_assert!(out.is_empty(), "something was left");
         self.release(out);
+        self.note_held(id);
         if closes {
             self.begin_close(id);
         } else {
@@ -308,6 +310,7 @@ impl Shard {
         conn.session = Session::Closing { dropped: 0 };
         self.commands.push_back(Command::ShutdownWrite(id));
         self.set_deadline(id, LINGER_TIME_MAX);
+        self.note_held(id);
         self.resume_later(id);
     }
 

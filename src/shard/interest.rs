@@ -70,6 +70,9 @@ impl Shard {
             return self.hub.make(group, &self.env.now).map(Some).map_err(Refused::Group);
         }
         let mirror = self.hub.find(group);
+        if mirror.is_none() {
+            self.hub.check_room().map_err(Refused::Group)?;
+        }
         Ok(mirror.filter(|key| since.is_none_or(|since| since <= self.hub.group(*key).cursor())))
     }
 

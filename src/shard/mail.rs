@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::hub::GroupsFull;
+use crate::hub::NoRoom;
 use crate::hub::group::{GroupCopy, Published, Refusal};
 use crate::ids::ConnId;
 use crate::ids::GroupId;
@@ -62,12 +62,12 @@ pub enum Mail {
         /// The shard that wants it.
         from: ShardId,
     },
-    /// From the home: the group as it is now, or `None` if it could not be made.
+    /// From the home: the group as it is now, or why it could not be made.
     Subscribed {
         /// Which group.
         group: GroupId,
         /// All that a subscriber may be owed.
-        copy: Option<Box<GroupCopy>>,
+        copy: Result<Box<GroupCopy>, NoRoom>,
     },
     /// To the home: this shard has no subscriber of the group left.
     Unsubscribe {
@@ -123,7 +123,7 @@ pub enum Refused {
     /// Its group refuses it.
     Publish(Refusal),
     /// Its group cannot be made.
-    Group(GroupsFull),
+    Group(NoRoom),
 }
 
 impl Refused {
@@ -132,7 +132,7 @@ impl Refused {
     pub const fn reason(self) -> Reason {
         match self {
             Self::Publish(refusal) => refusal.reason(),
-            Self::Group(_) => Reason::GroupsMax,
+            Self::Group(no_room) => no_room.reason(),
         }
     }
 }
@@ -141,7 +141,7 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Publish(refusal) => refusal.fmt(f),
-            Self::Group(full) => full.fmt(f),
+            Self::Group(no_room) => no_room.fmt(f),
         }
     }
 }

@@ -16,6 +16,7 @@ mod converse;
 mod dispatch;
 mod fanout;
 mod flush;
+mod held;
 mod interest;
 pub mod mail;
 mod out_queue;
@@ -33,7 +34,7 @@ use std::time::Duration;
 use crate::clock::{Now, Tick};
 use crate::hub::{GroupKey, Hub};
 use crate::ids::{ConnId, GroupId, ShardId, Transport};
-use crate::limits::{Limits, Quota, RESERVED_SLOTS_MAX};
+use crate::limits::{Budget, HeldBytes, Limits, Quota, RESERVED_SLOTS_MAX};
 use crate::random::Random;
 use crate::report::{Reason, Report};
 use crate::session::origin::Origins;
@@ -67,6 +68,8 @@ pub struct ShardConfig {
     pub limits: Limits,
     /// How many groups the process may have, shared by all shards.
     pub groups: Quota,
+    /// How many bytes all shards may hold together.
+    pub budget: Budget,
     /// How many connections to reserve slots for; untouched ones cost nothing.
     pub slots: usize,
 }
@@ -189,6 +192,8 @@ pub struct Shard {
     env: Env,
     random: Random,
     conns: Conns,
+    /// What the connections hold.
+    held: HeldBytes,
     hub: Hub,
     alarms: TimerWheel<Alarm>,
     /// Subscribers that wait for the mirror of a group to arrive.
@@ -236,7 +241,8 @@ impl Shard {
             workers: config.workers,
             random: Random::with_seed(config.seed),
             conns: Conns::with_capacity(config.slots.min(RESERVED_SLOTS_MAX)),
-            hub: Hub::new(&config.limits, config.groups),
+            held: config.budget.holder(),
+            hub: Hub::new(&config.limits, config.groups, &config.budget),
             alarms: TimerWheel::new(now.tick),
             env: Env {
                 limits: config.limits,
@@ -317,7 +323,12 @@ impl Shard {
             if self.bury() || self.resume() {
                 continue;
             }
-            let command = self.commands.pop_front()?;
+            let Some(command) = self.commands.pop_front() else {
+                if self.shed() {
+                    continue;
+                }
+                return None;
+            };
             return Some(match command {
                 Command::ShutdownWrite(conn) => Output::ShutdownWrite { conn },
                 Command::Close(conn) => Output::Close { conn },
@@ -363,6 +374,7 @@ impl Shard {
         }
         report.groups = self.hub.groups() as u64;
         report.members = self.hub.members() as u64;
+        report.held_bytes = (self.held.own() + self.hub.held_bytes()) as u64;
         report
     }
 

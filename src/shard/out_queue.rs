@@ -106,6 +106,13 @@ impl OutQueue {
         self.partial.len() + self.control().len() + self.owed_bytes + self.farewell.len()
     }
 
+    /// Memory held for it. An update counts as much as it will be written with, about what it takes in memory, though
+    /// others may hold the same one.
+    pub(super) fn held_bytes(&self) -> usize {
+        let buffers = self.partial.capacity() + self.control.capacity() + self.farewell.capacity();
+        size_of::<Self>() + buffers + self.owed.capacity() * size_of::<Owed>() + self.owed_bytes
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.partial.is_empty()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::hub::group::GroupCopy;
-use crate::hub::{GroupKey, GroupsFull};
+use crate::hub::{GroupKey, NoRoom};
 use crate::ids::{ConnId, GroupId};
 use crate::location::Update;
 use crate::shard::conns::{Asked, Interest, Place};
@@ -62,7 +62,7 @@ impl Shard {
                 }
             }
             Mail::Subscribe { group, from } => {
-                let copy = self.hub.make(group, &self.env.now).ok().map(|key| {
+                let copy = self.hub.make(group, &self.env.now).map(|key| {
                     self.hub.waiters_mut(key, &self.env.now).shards_mut().insert(from);
                     Box::new(self.hub.group(key).copy())
                 });
@@ -115,14 +115,16 @@ impl Shard {
     }
 
     /// The mirror that subscribers here wait for has come, or cannot be had.
-    fn on_subscribed(&mut self, group: GroupId, copy: Option<Box<GroupCopy>>) {
+    fn on_subscribed(&mut self, group: GroupId, copy: Result<Box<GroupCopy>, NoRoom>) {
         let waiting = self.coming.remove(&group).unwrap_or_default();
-        let Some(copy) = copy else {
-            let refused = Refused::Group(GroupsFull { max: self.env.limits.groups_max });
-            for coming in waiting {
-                self.refuse_coming(coming, refused);
+        let copy = match copy {
+            Ok(copy) => copy,
+            Err(no_room) => {
+                for coming in waiting {
+                    self.refuse_coming(coming, Refused::Group(no_room));
+                }
+                return;
             }
-            return;
         };
         let key = self.hub.make_mirror(*copy);
         for coming in waiting {

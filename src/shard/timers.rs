@@ -328,5 +328,6 @@ impl Shard {
         if let Some(out) = self.conns.get_mut(id).and_then(|conn| conn.out.as_mut()) {
             out.set_farewell(&goodbye);
         }
+        self.note_held(id);
     }
 }

@@ -123,6 +123,17 @@ impl Stomp {
         self.heart_beat
     }
 
+    /// Memory held for the session, half a frame, transactions, and what subscriptions wait to have acknowledged.
+    pub(super) fn held_bytes(&self) -> usize {
+        let subscriptions = self.subscriptions.capacity() * size_of::<Option<Subscription>>();
+        size_of::<Self>()
+            + self.messages.held_bytes()
+            + self.held.as_ref().map_or(0, |held| size_of::<Held>() + held.bytes.capacity())
+            + subscriptions
+            + self.subscriptions.iter().flatten().map(Subscription::held_bytes).sum::<usize>()
+            + self.transactions.as_ref().map_or(0, |open| open.held_bytes())
+    }
+
     /// A subscription by its place in the table.
     #[must_use]
     pub fn subscription(&self, sub: u16) -> Option<&Subscription> {

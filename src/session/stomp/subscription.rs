@@ -74,6 +74,14 @@ impl Subscription {
         self.window.as_deref().is_some_and(is_full)
     }
 
+    /// Memory held for its id and for what waits to be acknowledged.
+    pub(super) fn held_bytes(&self) -> usize {
+        let window = self.window.as_ref();
+        let window =
+            window.map_or(0, |window| size_of::<Window>() + window.sent.capacity() * size_of::<Seq>());
+        self.id.as_ref().map_or(0, |id| id.len()) + window
+    }
+
     /// How many messages wait to be acknowledged.
     #[cfg(test)]
     pub(super) fn unacknowledged(&self) -> usize {

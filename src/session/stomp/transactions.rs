@@ -41,6 +41,11 @@ impl Transactions {
         self.bytes
     }
 
+    /// Memory held for the open transactions, and for what a COMMIT has let loose.
+    pub(super) fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.bytes + self.committed.capacity() * size_of::<Event>()
+    }
+
     /// Opens a transaction.
     pub(super) fn begin(&mut self, id: &str) -> Result<(), StompError> {
         if self.open.iter().any(|transaction| *transaction.id == *id) {

@@ -4,6 +4,7 @@
 //! and how time passes. Everything repeats itself: the same calls give the same bytes.
 
 mod fan_out;
+mod held;
 mod leaving;
 mod mail;
 mod requests;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use crate::clock::{Now, Tick, UnixMs};
 use crate::ids::{ConnId, GroupId, Seq, ShardId};
-use crate::limits::{Limits, Quota};
+use crate::limits::{Budget, Limits, Quota};
 use crate::report::Report;
 use crate::shard::mail::{Mail, Parcel};
 use crate::shard::{Output, Reading, Shard, ShardConfig, Standing, Wrote};
@@ -82,6 +83,7 @@ impl Driver {
         set(&mut limits);
         let now = Now { tick: Tick(0), micros: 0, unix: UnixMs(UNIX_MS) };
         let groups = Quota::new(limits.groups_max);
+        let budget = Budget::new(limits.held_bytes_max);
         let shard = |id| {
             let config = ShardConfig {
                 id: ShardId(id as u16),
@@ -92,6 +94,7 @@ impl Driver {
                 allow_origin: Vec::new(),
                 limits: limits.clone(),
                 groups: groups.clone(),
+                budget: budget.clone(),
                 slots: 64,
             };
             Shard::new(config, now)
@@ -190,7 +193,7 @@ impl Driver {
                 self.do_outputs(shard);
             }
             if self.mail_rests || self.letters.is_empty() {
-                return;
+                return self.shards.iter().for_each(Shard::check_held);
             }
             while let Some((to, letter)) = self.letters.pop_front() {
                 self.deliver(to.index(), letter);

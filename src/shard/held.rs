@@ -1,0 +1,62 @@
+//! What connections hold in memory, against `--max-held-bytes`: counted wherever it changes, shed where it is too much.
+//!
+//! The other limits bound one connection, one group, one queue; this one bounds what they multiply to. Near it what can
+//! be refused is (new groups and members, snapshots, longer rings); past it the connections that hold most are closed.
+
+use std::cmp::Reverse;
+
+use crate::ids::ConnId;
+use crate::report::Reason;
+use crate::shard::Shard;
+
+impl Shard {
+    /// Counts what a connection holds by now; to be called after whatever may have changed that.
+    pub(super) fn note_held(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get(id) else { return };
+        self.count_held(id, conn.held_bytes());
+    }
+
+    /// Counts a connection for so much from now on.
+    pub(super) fn count_held(&mut self, id: ConnId, bytes: usize) {
+        let before = self.conns.set_held_bytes(id.slot, bytes);
+        if before != bytes {
+            self.held.change(before, bytes);
+        }
+    }
+
+    /// At the end of a turn: tells the other shards what is held here, and if all of it is more than may be, closes the
+    /// connections here that hold most, as many as it takes; false if there is nothing to do.
+    ///
+    /// The shard that takes the sum past its bound finds it so first, so those who do that are among its own.
+    pub(super) fn shed(&mut self) -> bool {
+        self.hub.settle_held();
+        self.held.settle();
+        let mut excess = self.held.excess();
+        if excess == 0 {
+            return false;
+        }
+        let held = self.conns.iter().map(|(id, _)| (self.conns.held_bytes(id.slot), id));
+        let mut holders: Vec<(usize, ConnId)> = held.filter(|(bytes, _)| *bytes > 0).collect();
+        holders.sort_unstable_by_key(|(bytes, id)| (Reverse(*bytes), id.slot));
+        for (bytes, id) in &holders {
+            self.refuse(Reason::HeldMax);
+            self.kill(*id);
+            excess = excess.saturating_sub(*bytes);
+            if excess == 0 {
+                break;
+            }
+        }
+        !holders.is_empty()
+    }
+
+    /// Whether every connection is counted for what it holds; for tests, which call it between turns.
+    #[doc(hidden)]
+    pub fn check_held(&self) {
+        let mut all = 0;
+        for (id, conn) in self.conns.iter() {
+            assert_eq!(self.conns.held_bytes(id.slot), conn.held_bytes(), "{id:?} holds what is not counted");
+            all += conn.held_bytes();
+        }
+        assert_eq!(self.held.own(), all, "what is counted is the sum of what connections hold");
+    }
+}
