@@ -103,8 +103,8 @@ pub const SURPLUS_MAX: usize = 64;
 /// Descriptors kept for those, and for standard streams, signals and whatever a library opens.
 pub const DESCRIPTORS_RESERVED: u64 = SURPLUS_MAX as u64 + 32;
 
-/// Descriptors that each worker needs besides one a listening address: its poll and its waker.
-pub const DESCRIPTORS_PER_WORKER: u64 = 2;
+/// Descriptors that each worker needs besides one a listening address: its poll, its waker and its reserve.
+pub const DESCRIPTORS_PER_WORKER: u64 = 3;
 
 /// Readiness events that a reactor takes at once, and so the most connections that are read, and commonly answered, in
 /// one turn; as many emptied queues are kept for them.

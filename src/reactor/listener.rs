@@ -1,7 +1,8 @@
 //! Listening sockets: binding them, accepting from them, and what to do when nobody more can be taken in.
 
-use std::io::{self, ErrorKind, Write as _};
-use std::net::SocketAddr;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ use crate::report::{Call, Reason};
 /// What a newcomer is told unread when even those places are taken.
 const NO_PLACE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// How often the log says that newcomers cannot be taken in: each of them comes with a line otherwise.
+const SHORTAGE_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// The sockets that listen on one address.
 pub struct Bind {
@@ -130,6 +134,40 @@ impl Listener {
     }
 }
 
+/// A descriptor that is kept for the time when there is no other: given up, it lets newcomers be accepted and told so one
+/// after the other. Without it they would wait in the backlog for an answer that nobody can give.
+pub(super) struct Reserve {
+    descriptor: Option<File>,
+    /// Until then running out is not worth another line in the log.
+    told_until: Tick,
+}
+
+impl Reserve {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { descriptor: Some(Self::open()?), told_until: Tick(0) })
+    }
+
+    /// Any descriptor does; this one needs no room on a disk and no port.
+    fn open() -> io::Result<File> {
+        File::open("/dev/null")
+    }
+
+    /// Has the descriptor back; an error says that there is none to be had.
+    fn restore(&mut self) -> io::Result<()> {
+        if self.descriptor.is_none() {
+            self.descriptor = Some(Self::open()?);
+        }
+        Ok(())
+    }
+}
+
+/// EMFILE and ENFILE, by the numbers that they have on every Unix system: the process or the system has no descriptor left.
+const NO_DESCRIPTOR: [i32; 2] = [24, 23];
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|number| NO_DESCRIPTOR.contains(&number))
+}
+
 /// Errors of accept that are about one newcomer who has gone again (accept(2)): the next may do.
 fn is_about_one(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted | ErrorKind::ConnectionReset)
@@ -138,6 +176,10 @@ fn is_about_one(error: &io::Error) -> bool {
 impl Reactor {
     /// Accepts what waits at a listener, within a budget.
     pub(super) fn accept(&mut self, index: usize, now: Tick) {
+        // Without the reserve a newcomer could take the last descriptor there is, and whoever comes next be told nothing.
+        if let Err(error) = self.reserve.restore() {
+            return self.pause(index, now, &error);
+        }
         for _ in 0..ACCEPTS_PER_TURN_MAX {
             self.counted.syscalls[Call::Accept as usize] += 1;
             match self.listeners[index].socket.accept() {
@@ -147,16 +189,46 @@ impl Reactor {
                     return;
                 }
                 Err(error) if is_about_one(&error) => {}
-                Err(error) => {
-                    if !matches!(self.listeners[index].state, State::Paused { .. }) {
-                        log::warn!("accepting pauses: {error}");
-                    }
-                    self.listeners[index].state = State::Paused { until: now.after(ACCEPT_RETRY) };
-                    return;
+                Err(error) if is_out_of_descriptors(&error) => {
+                    return self.accept_to_refuse(index, now, &error);
                 }
+                Err(error) => return self.pause(index, now, &error),
             }
         }
         self.listeners[index].state = State::Ready;
+    }
+
+    /// No descriptor is left: gives up the reserve one, and tells all who wait, within a budget, that there is no place.
+    ///
+    /// It is taken back only after that. accept says that there is no descriptor even when nobody waits, so giving it up
+    /// and taking it back around each newcomer would go on for ever.
+    fn accept_to_refuse(&mut self, index: usize, now: Tick, error: &io::Error) {
+        self.reserve.descriptor = None;
+        self.pause(index, now, error);
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            self.counted.syscalls[Call::Accept as usize] += 1;
+            match self.listeners[index].socket.accept() {
+                Ok((stream, _)) => self.turn_away(&stream),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.listeners[index].state = State::Quiet;
+                    break;
+                }
+                Err(error) if is_about_one(&error) => {}
+                // Another worker was faster.
+                Err(_) => break,
+            }
+        }
+        // Should it fail, it is tried again before anybody is accepted.
+        let _ = self.reserve.restore();
+    }
+
+    /// Nobody can be accepted for now.
+    fn pause(&mut self, index: usize, now: Tick, error: &io::Error) {
+        if self.reserve.told_until <= now {
+            log::warn!("newcomers are turned away or wait: {error}");
+            self.reserve.told_until = now.after(SHORTAGE_TOLD_EVERY);
+        }
+        self.listeners[index].state = State::Paused { until: now.after(ACCEPT_RETRY) };
     }
 
     /// Takes a newcomer in, or deals it out where this worker accepts for all.
@@ -184,11 +256,17 @@ impl Reactor {
     }
 
     /// Tells a newcomer unread that there is no place.
+    ///
+    /// What it has sent already is taken off first, for closing a socket with bytes unread resets it, and a reset may
+    /// overtake the answer.
     pub(super) fn turn_away(&mut self, mut stream: &TcpStream) {
         self.counted.refused[Reason::ConnectionsMax as usize] += 1;
-        self.counted.syscalls[Call::Write as usize] += 1;
-        self.counted.syscalls[Call::Close as usize] += 1;
-        // A fresh socket takes this much, or its peer is gone.
+        for call in [Call::Read, Call::Write, Call::Shutdown, Call::Close] {
+            self.counted.syscalls[call as usize] += 1;
+        }
+        // A fresh socket takes this much, or its peer is gone; whether it is makes no difference any more.
+        let _ = stream.read(&mut self.buffer);
         let _ = stream.write(NO_PLACE);
+        let _ = stream.shutdown(Shutdown::Write);
     }
 }

@@ -22,8 +22,8 @@ use mio::{Events, Poll};
 use crate::clock::{Clock, Now, Tick};
 use crate::ids::{ConnId, ShardId};
 use crate::limits::{EVENTS_PER_TURN_MAX, MAILBOX_LETTERS_PER_TURN_MAX, READ_BYTES_PER_TURN_MAX};
-use crate::reactor::listener::Listener;
 pub use crate::reactor::listener::{Bind, bind};
+use crate::reactor::listener::{Listener, Reserve};
 use crate::reactor::mailbox::{Letter, Mailbox, Post};
 use crate::reactor::scrape::Scrapes;
 use crate::reactor::sockets::{Read, Sockets};
@@ -77,6 +77,7 @@ pub struct Reactor {
     shard: Shard,
     sockets: Sockets,
     listeners: Vec<Listener>,
+    reserve: Reserve,
     mailbox: Mailbox,
     post: Post,
     clock: Clock,
@@ -121,7 +122,7 @@ impl Reactor {
     /// A reactor that is ready to run.
     ///
     /// # Errors
-    /// When a listener cannot be registered.
+    /// When a listener cannot be registered, or there is no descriptor to keep in reserve.
     fn new(seat: Seat) -> io::Result<Self> {
         let mut listeners = Vec::new();
         for (index, listener) in seat.listeners.into_iter().enumerate() {
@@ -133,6 +134,7 @@ impl Reactor {
             shard: seat.shard,
             sockets: Sockets::default(),
             listeners,
+            reserve: Reserve::new()?,
             mailbox: seat.mailbox,
             scrapes: Scrapes::new(seat.post.workers()),
             post: seat.post,
