@@ -119,8 +119,9 @@ pub const MIRROR_LINGER: Duration = Duration::from_secs(15);
 /// that serves 10,000 clients has this to spare.
 pub const HELD_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
-/// What a pointer to something shared costs besides what it shares: the two counts that lie in front of it.
-pub const SHARED_BYTES: usize = 2 * size_of::<usize>();
+/// What something shared costs on the heap besides itself: the two counts that lie in front of it, and the 8 to 24 bytes
+/// that an allocator adds to a block.
+pub const SHARED_BYTES: usize = 2 * size_of::<usize>() + 16;
 
 /// What the server does with a subscriber that reads slower than its group speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -250,7 +251,8 @@ impl Quota {
 ///
 /// Counted is what peers can make grow: groups with their rings and members, queues and unsent answers, partial
 /// messages, transactions and subscriptions. Each by its capacity, and an update once for everybody who may be the last
-/// to let go of it, so that memory is never more than what is counted, while it may be less.
+/// to let go of it, so that what is counted is rather too much than too little; what an allocator leaves free between
+/// blocks is not in it.
 #[derive(Clone, Debug)]
 pub struct Budget {
     held: Arc<AtomicUsize>,

@@ -268,10 +268,10 @@ impl Group {
         self.ring_may_grow = may_grow;
     }
 
-    /// What the group costs in memory, but for its waiters, which are bounded by their connections, and what is to be
+    /// What the group costs on the heap, but for its waiters, which are bounded by their connections, and what is to be
     /// fanned out, which is so by the end of the turn.
     pub(super) fn held_bytes(&self) -> usize {
-        size_of::<Self>() + self.history.held_bytes() + self.members.held_bytes()
+        self.history.held_bytes() + self.members.held_bytes()
     }
 
     /// Whether somebody needs the group: a waiter, another shard, a connected or parked member, or updates that

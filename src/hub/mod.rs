@@ -97,8 +97,10 @@ pub struct Hub {
     dirty: VecDeque<GroupKey>,
     timers: TimerWheel<GroupKey>,
     quota: Quota,
-    /// What the groups cost in memory.
+    /// What the groups cost in memory, the tables that they are in included.
     held: HeldBytes,
+    /// How much of that the tables are counted for.
+    table_bytes: usize,
     /// No group made from now on may start below: the highest number that any group here has given or started at.
     highest: Seq,
     groups: usize,
@@ -148,6 +150,7 @@ impl Hub {
             timers: TimerWheel::new(Tick(0)),
             quota: groups,
             held: budget.holder(),
+            table_bytes: 0,
             highest: Seq::ZERO,
             groups: 0,
             members: 0,
@@ -477,7 +480,17 @@ impl Hub {
         self.by_id.insert(group.id(), key);
         self.entries.insert(Entry { group, role, is_dirty: false, held_bytes: 0 });
         self.note_held(key);
+        self.note_tables();
         key
+    }
+
+    /// Counts what the tables cost by now: they grow with the groups, by doubling, and keep their size.
+    fn note_tables(&mut self) {
+        // A hash table is at most 7/8 full and has a byte an entry; a timer takes 32 bytes.
+        let bytes = self.entries.capacity() * (size_of::<Entry>() + 32)
+            + self.by_id.capacity() * (size_of::<(GroupId, GroupKey)>() + 1) * 8 / 7;
+        let before = std::mem::replace(&mut self.table_bytes, bytes);
+        self.held.change(before, bytes);
     }
 
     /// Removes a group and everything that names it; for one at home the number it reached is kept in `highest`.
