@@ -11,7 +11,7 @@ use crate::session::http::{self, Reply};
 use crate::session::{Context, Session, long_poll, sse};
 use crate::shard::conns::{About, Asked, Conn, Interest};
 use crate::shard::mail::{Answer, Outcome, Question, Refused};
-use crate::shard::out_queue::OutQueue;
+use crate::shard::out_queue::{KEPT_BYTES, OutQueue};
 use crate::shard::{Command, Shard};
 use crate::wire::http::response::{self, Status};
 use crate::wire::json;
@@ -35,9 +35,10 @@ impl Shard {
             queue_of(conn, &mut self.pool).push_control(&self.reply);
             self.mark_dirty(id);
         }
+        let is_long = self.reply.len() > KEPT_BYTES;
         self.reply.clear();
         self.reply.shrink_to(64 * 1024);
-        self.note_held(id);
+        if is_long { self.count_held(id) } else { self.note_held(id) }
     }
 
     /// Has a connection flushed at the end of the turn.
@@ -468,7 +469,7 @@ impl Shard {
     /// Forgets a connection after it has left all groups; what its socket needs is the caller's to say.
     pub(super) fn forget(&mut self, id: ConnId) -> Option<Conn> {
         self.part(id);
-        self.count_held(id, 0);
+        self.give_back_held(id);
         let conn = self.conns.remove(id)?;
         if let Some(alarm) = conn.alarm {
             self.alarms.cancel(alarm);

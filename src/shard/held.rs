@@ -8,16 +8,31 @@ use std::cmp::Reverse;
 use crate::ids::ConnId;
 use crate::report::Reason;
 use crate::shard::Shard;
+use crate::shard::conns::Conn;
 
 impl Shard {
     /// Counts what a connection holds by now; to be called after whatever may have changed that.
+    ///
+    /// One that is to be flushed this turn is left to that, for a short answer is gone by then and never counts.
     pub(super) fn note_held(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get(id) else { return };
-        self.count_held(id, conn.held_bytes());
+        if conn.out.as_ref().is_none_or(|out| !out.dirty) {
+            self.count_held(id);
+        }
     }
 
-    /// Counts a connection for so much from now on.
-    pub(super) fn count_held(&mut self, id: ConnId, bytes: usize) {
+    /// The same at once: so many long answers may come in one turn that the next must not be written any more.
+    pub(super) fn count_held(&mut self, id: ConnId) {
+        let bytes = self.conns.get(id).map_or(0, Conn::held_bytes);
+        self.set_held(id, bytes);
+    }
+
+    /// A connection is about to go.
+    pub(super) fn give_back_held(&mut self, id: ConnId) {
+        self.set_held(id, 0);
+    }
+
+    fn set_held(&mut self, id: ConnId, bytes: usize) {
         let before = self.conns.set_held_bytes(id.slot, bytes);
         if before != bytes {
             self.held.change(before, bytes);

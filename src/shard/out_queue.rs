@@ -13,6 +13,9 @@ use std::sync::Arc;
 
 use crate::location::Update;
 
+/// What each buffer of an emptied queue keeps for the next connection.
+pub(super) const KEPT_BYTES: usize = 4096;
+
 /// An update that waits for its turn on one connection.
 #[derive(Clone, Debug)]
 pub(super) struct Owed {
@@ -166,7 +169,6 @@ impl OutQueue {
 
     /// Makes an emptied queue fit for the pool: large buffers are not kept.
     pub(super) fn recycle(&mut self) {
-        const KEPT_BYTES: usize = 4096;
         for buffer in [&mut self.partial, &mut self.control, &mut self.farewell] {
             buffer.clear();
             if buffer.capacity() > KEPT_BYTES {
