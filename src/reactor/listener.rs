@@ -18,9 +18,14 @@ use crate::reactor::mailbox::Letter;
 use crate::reactor::source::Source;
 use crate::report::{Call, Reason};
 
-/// What a newcomer is told unread when even those places are taken.
-const NO_PLACE: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+/// What a newcomer is told unread when even those places are taken: one of these after the other, so that those who are
+/// turned away together do not come back together.
+const NO_PLACE: [&[u8]; 4] = [
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 3\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 4\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+];
 
 /// How often the log says that newcomers cannot be taken in: each of them comes with a line otherwise.
 const SHORTAGE_TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -260,13 +265,15 @@ impl Reactor {
     /// What it has sent already is taken off first, for closing a socket with bytes unread resets it, and a reset may
     /// overtake the answer.
     pub(super) fn turn_away(&mut self, mut stream: &TcpStream) {
-        self.counted.refused[Reason::ConnectionsMax as usize] += 1;
+        let refused = &mut self.counted.refused[Reason::ConnectionsMax as usize];
+        let no_place = NO_PLACE[*refused as usize % NO_PLACE.len()];
+        *refused += 1;
         for call in [Call::Read, Call::Write, Call::Shutdown, Call::Close] {
             self.counted.syscalls[call as usize] += 1;
         }
         // A fresh socket takes this much, or its peer is gone; whether it is makes no difference any more.
         let _ = stream.read(&mut self.buffer);
-        let _ = stream.write(NO_PLACE);
+        let _ = stream.write(no_place);
         let _ = stream.shutdown(Shutdown::Write);
     }
 }
