@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::harness::http::{Answer, Wire};
+use crate::harness::metrics::Scrape;
 use crate::harness::sse::EventStream;
 use crate::harness::stomp::Stomp;
 use crate::harness::websocket::{Socket, upgrade};
@@ -117,6 +118,12 @@ fn newcomer_past_the_surplus_is_told_503_unread() {
         wire.expect_end();
     }
     drop(silent);
+    let gone = wait_until(|| {
+        held[0].send_get("/metrics");
+        let scrape = Scrape::parse(&held[0].answer().expect_status(200).text());
+        scrape.sum("geoloop_connections", &[]) == PLACES as f64
+    });
+    assert!(gone, "they are forgotten");
     ask(&server, "/healthz").expect_status(200);
     server.expect_refusals(&[("connections_max", SURPLUS as u64 + 1)]);
 }
