@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "each test file is a crate of its own and uses its part of the harness")]
 
 pub(crate) mod audience;
+pub(crate) mod crowd;
 pub(crate) mod http;
 pub(crate) mod metrics;
 pub(crate) mod sse;
