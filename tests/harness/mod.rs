@@ -10,6 +10,7 @@ pub(crate) mod audience;
 pub(crate) mod crowd;
 pub(crate) mod http;
 pub(crate) mod metrics;
+pub(crate) mod reader;
 pub(crate) mod sse;
 pub(crate) mod stomp;
 pub(crate) mod update;
@@ -58,13 +59,13 @@ pub(crate) struct Exit {
 }
 
 impl Server {
-    /// Starts a server on a free port of 127.0.0.1 with these flags, two workers and a short drain window if they
-    /// name none, and returns once it listens.
+    /// Starts a server with these flags, on a free port of 127.0.0.1, with two workers and a short drain window if they name
+    /// none, and returns once it listens.
     #[track_caller]
     pub(crate) fn start(flags: &[&str]) -> Self {
         let mut command = geoloop();
-        command.args(["--listen", "127.0.0.1:0"]).args(flags);
-        for (flag, value) in [("--workers", "2"), ("--drain-window", "1s")] {
+        command.args(flags);
+        for (flag, value) in [("--listen", "127.0.0.1:0"), ("--workers", "2"), ("--drain-window", "1s")] {
             if !flags.contains(&flag) {
                 command.args([flag, value]);
             }
