@@ -2,7 +2,9 @@
 
 mod harness;
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::thread;
 use std::time::Duration;
 
 use harness::http::{Wire, get, post};
@@ -164,6 +166,33 @@ fn drain_tells_clients_over_its_window_and_not_at_once() {
     });
     assert!(took > Duration::from_millis(500), "fifty clients are not sent off in one moment: {took:?}");
     assert_eq!(server.wait().code, Some(0));
+}
+
+#[test]
+fn drain_ends_once_nobody_is_left_though_newcomers_keep_asking() {
+    for _ in 0..5 {
+        let (server, streams) = with_streams(&["--drain-window", "60s"], 2);
+        begin_drain(&server);
+        drop(streams);
+        // Each asks about both workers' groups, until nobody answers.
+        thread::scope(|scope| {
+            for first in 0..2 {
+                let address = server.address();
+                scope.spawn(move || {
+                    for group in first.. {
+                        let Ok(mut stream) = TcpStream::connect(address) else { break };
+                        let request = get(&format!("/location/cur/{}", group % 2));
+                        // Cut off in the end, and that is as good as refused.
+                        let _ = stream.write_all(request.as_bytes());
+                        let _ = stream.read_to_end(&mut Vec::new());
+                    }
+                });
+            }
+            let (exit, took) = time(|| server.wait());
+            assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+            assert!(took < Duration::from_secs(8), "{took:?}");
+        });
+    }
 }
 
 // In the middle of something.
