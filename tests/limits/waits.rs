@@ -195,3 +195,31 @@ fn silent_member_leaves_with_its_connection() {
     silent.rest();
     scene.check(&[("peer_timeout", 1)]);
 }
+
+#[test]
+fn closing_connection_is_forgotten_after_a_second_though_its_peer_stays() {
+    let mut scene = Scene::open(&[]);
+    let mut wire = Wire::connect(&scene.server);
+    wire.send("BOGUS\r\n\r\n");
+    wire.answer().expect_problem(400);
+    wire.expect_end();
+    // Those who are left are the bystander and the one that asks.
+    scene.server.wait_for_gauge("geoloop_connections", &[], 2);
+    assert!(wire.stream().peer_addr().is_ok(), "the peer has not closed its side");
+    scene.check(&[("bad_request", 1)]);
+}
+
+#[test]
+fn closing_connection_that_goes_on_sending_is_cut() {
+    let mut scene = Scene::open(&["--max-body-bytes", "64"]);
+    let mut wire = Wire::connect(&scene.server);
+    wire.send("POST /location/share/3 HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
+    // What was on its way already does not reset the connection over the answer.
+    wire.send([b' '; 32 * 1024]);
+    wire.answer().expect_problem(413);
+    wire.expect_end();
+    let mut stream = wire.stream();
+    let written = (0..10_000).take_while(|_| stream.write_all(&[b' '; 16 * 1024]).is_ok()).count();
+    assert!(written < 10_000, "it is read no further than 64 KiB and no longer than a second");
+    scene.check(&[("body_max", 1)]);
+}
