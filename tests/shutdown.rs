@@ -2,13 +2,18 @@
 
 mod harness;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
 use std::time::Duration;
 
-use harness::http::Wire;
-use harness::sse::EventStream;
+use harness::http::{Wire, get, post};
+use harness::sse::{Event, EventStream};
 use harness::stomp::Stomp;
-use harness::websocket::{Bare, Socket};
+use harness::update::Update;
+use harness::websocket::{Bare, Socket, TEXT, frame};
 use harness::{Server, run_to_end, time, wait_until};
+use tungstenite::Message;
 
 /// A server whose drain lasts, because this many streams are parked on it.
 #[track_caller]
@@ -29,6 +34,8 @@ fn begin_drain(server: &Server) {
         wire.answer().status == 503
     });
     assert!(draining, "readyz says that it drains");
+    // The connection that the harness keeps alive would be there until its own goodbye.
+    server.get("/healthz").expect_status(200);
 }
 
 #[test]
@@ -159,6 +166,236 @@ fn drain_tells_clients_over_its_window_and_not_at_once() {
     });
     assert!(took > Duration::from_millis(500), "fifty clients are not sent off in one moment: {took:?}");
     assert_eq!(server.wait().code, Some(0));
+}
+
+#[test]
+fn drain_ends_once_nobody_is_left_though_newcomers_keep_asking() {
+    for _ in 0..5 {
+        let (server, streams) = with_streams(&["--drain-window", "60s"], 2);
+        begin_drain(&server);
+        drop(streams);
+        // Each asks about both workers' groups, until nobody answers.
+        thread::scope(|scope| {
+            for first in 0..2 {
+                let address = server.address();
+                scope.spawn(move || {
+                    for group in first.. {
+                        let Ok(mut stream) = TcpStream::connect(address) else { break };
+                        let request = get(&format!("/location/cur/{}", group % 2));
+                        // Cut off in the end, and that is as good as refused.
+                        let _ = stream.write_all(request.as_bytes());
+                        let _ = stream.read_to_end(&mut Vec::new());
+                    }
+                });
+            }
+            let (exit, took) = time(|| server.wait());
+            assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+            assert!(took < Duration::from_secs(8), "{took:?}");
+        });
+    }
+}
+
+// In the middle of something.
+
+/// What was begun before the drain and ends in it is answered; its connection ends there.
+#[track_caller]
+fn check_request_ends_in_drain(before: &str, after: &str) {
+    let (server, streams) = with_streams(&["--drain-window", "20s", "--workers", "2"], 50);
+    let mut wire = Wire::connect(&server);
+    wire.expect_alive();
+    wire.send(before);
+    begin_drain(&server);
+    wire.send(after);
+    let answer = wire.answer().expect_status(200);
+    assert!(answer.lists("Connection", "close"), "{answer:?}");
+    wire.expect_end();
+    drop(streams);
+    drop(wire);
+    assert_eq!(server.wait().code, Some(0));
+}
+
+#[test]
+fn request_that_a_drain_comes_into_is_answered_and_is_the_last() {
+    let healthz = get("/healthz");
+    let publish = post("/location/share/3", r#"{"x":1,"y":2}"#);
+    let chunked = "POST /location/share/4 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   d\r\n{\"x\":1,\"y\":2}\r\n0\r\n\r\n";
+    for whole in [healthz.as_str(), &publish, chunked] {
+        for place in [1, whole.len() / 2, whole.len() - 1] {
+            let (before, after) = whole.split_at(place);
+            check_request_ends_in_drain(before, after);
+        }
+    }
+}
+
+#[test]
+fn message_that_a_drain_comes_into_is_published() {
+    let (server, streams) = with_streams(&["--drain-window", "20s"], 50);
+    let mut socket = Socket::open(&server, "/ws/5");
+    let message = frame(TEXT, br#"{"member":"late","x":1,"y":2}"#);
+    socket.send_raw(&message[..10]);
+    begin_drain(&server);
+    socket.send_raw(&message[10..]);
+    // Its own goodbye may come first, but not instead: then the publish was never acted on.
+    let heard = socket.message();
+    let present = server.get("/location/group/5").text();
+    match heard {
+        Message::Text(text) => assert!(present.contains(text.as_str()), "{present}"),
+        Message::Close(_) => assert!(!present.contains("late"), "{present}"),
+        other => panic!("{other:?}"),
+    }
+    drop((streams, socket));
+    assert_eq!(server.wait().code, Some(0));
+}
+
+/// Publishes until something waits for whoever does not read, each time for another member so that nothing is conflated.
+#[track_caller]
+fn publish_until_queued(server: &Server, transport: &str) -> Vec<Update> {
+    let mut published = Vec::new();
+    let mut wire = Wire::connect(server);
+    loop {
+        for _ in 0..50 {
+            let body = format!(r#"{{"member":"m{:060}","x":1,"y":2}}"#, published.len());
+            wire.send_post("/location/share/3", &body);
+            published.push(wire.answer().expect_status(200).update());
+        }
+        let queued = server.scrape().sum("geoloop_queue_bytes", &[("transport", transport)]);
+        assert!(queued < 65_536.0, "{queued} bytes would be conflated");
+        if queued > 20_000.0 {
+            return published;
+        }
+    }
+}
+
+/// A slow reader with a backlog gets all of it, then its goodbye; the drain waits for it as long as its window lasts.
+#[track_caller]
+fn check_backlog_comes_before_goodbye(
+    transport: &str,
+    hear: impl FnOnce(TcpStream, &dyn Fn() -> Vec<Update>),
+) {
+    let server = Server::start(&["--drain-window", "4s"]);
+    hear(server.connect_to_read_slowly(), &|| {
+        let published = publish_until_queued(&server, transport);
+        server.terminate();
+        published
+    });
+    assert_eq!(server.wait().code, Some(0));
+}
+
+#[test]
+fn backlog_of_a_slow_websocket_comes_before_its_goodbye() {
+    check_backlog_comes_before_goodbye("websocket", |stream, drain| {
+        let mut slow = Socket::open_over(stream, "/ws/3", &[]);
+        let published = drain();
+        assert_eq!(slow.updates(published.len()), published);
+        slow.expect_close(1012);
+    });
+}
+
+#[test]
+fn backlog_of_a_slow_event_stream_comes_before_its_goodbye() {
+    check_backlog_comes_before_goodbye("sse", |stream, drain| {
+        let mut wire = Wire::over(stream);
+        wire.send_get("/location/sse/3");
+        let mut slow = EventStream::over(wire);
+        let published = drain();
+        assert_eq!(slow.updates(published.len()), published);
+        let last = slow.rest();
+        assert!(matches!(&last[..], [Event { retry: Some(_), data: None, .. }]), "{last:?}");
+    });
+}
+
+#[test]
+fn backlog_of_a_slow_stomp_subscription_comes_before_its_goodbye() {
+    check_backlog_comes_before_goodbye("stomp", |stream, drain| {
+        let mut slow = Stomp::open_over(stream);
+        slow.handshake(&[]);
+        slow.subscribe("s", 3);
+        let published = drain();
+        assert_eq!(slow.updates(published.len()), published);
+        assert!(slow.expect_error().contains("drain"));
+    });
+}
+
+#[test]
+fn answers_that_were_not_read_yet_come_before_the_end() {
+    let (server, streams) = with_streams(&["--drain-window", "20s"], 50);
+    let mut publisher = Wire::connect(&server);
+    for member in 0..1000 {
+        publisher.send_post("/location/share/4", &format!(r#"{{"member":"{member:060}","x":1,"y":2}}"#));
+        publisher.answer().expect_status(200);
+    }
+    let mut slow = Wire::over(server.connect_to_read_slowly());
+    slow.send(get("/location/group/4").repeat(4));
+    let is_stuck = || server.scrape().sum("geoloop_queue_bytes", &[("transport", "short_poll")]) > 0.0;
+    assert!(wait_until(is_stuck), "answers wait to be read");
+    begin_drain(&server);
+    let first = slow.answer().expect_status(200).text();
+    loop {
+        let answer = slow.answer().expect_status(200);
+        assert_eq!(answer.text(), first);
+        if answer.lists("Connection", "close") {
+            break;
+        }
+    }
+    slow.expect_end();
+    drop((streams, publisher, slow));
+    assert_eq!(server.wait().code, Some(0));
+}
+
+#[test]
+fn slow_reader_that_never_reads_again_holds_nothing_up() {
+    let server = Server::start(&["--drain-window", "1s"]);
+    let mut slow = Socket::open_over(server.connect_to_read_slowly(), "/ws/3", &[]);
+    publish_until_queued(&server, "websocket");
+    server.terminate();
+    let (exit, took) = time(|| server.wait());
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(slow.stream().peer_addr().is_ok(), "it was there until the end");
+}
+
+#[test]
+fn second_signal_of_the_other_kind_stops_in_the_middle_of_everything() {
+    for (first, second) in [("TERM", "INT"), ("INT", "TERM")] {
+        let (server, _streams) = with_streams(&["--drain-window", "60s"], 50);
+        let mut half = Wire::connect(&server);
+        half.send("GET /healthz HT");
+        let mut slow = Socket::open_over(server.connect_to_read_slowly(), "/ws/3", &[]);
+        publish_until_queued(&server, "websocket");
+        server.signal(first);
+        let draining = || server.get("/readyz").status == 503;
+        assert!(wait_until(draining), "{first} drains");
+        server.signal(second);
+        let (exit, took) = time(|| server.wait());
+        assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert!(slow.stream().peer_addr().is_ok(), "it was there until the end");
+    }
+}
+
+#[test]
+fn drain_without_a_window_still_says_goodbye() {
+    let server = Server::start(&["--drain-window", "0s"]);
+    let mut poll = Wire::connect(&server);
+    poll.send_get("/location/long/4?timeout=60000");
+    let mut stream = EventStream::open(&server, "/location/sse/3");
+    let mut socket = Socket::open(&server, "/ws/3");
+    let mut stomp = Stomp::connect(&server);
+    stomp.subscribe("s", 3);
+    server.wait_until_parked("long_poll", 1);
+    let published = server.publish(3, "alice", 1, 2);
+    server.terminate();
+    let (exit, took) = time(|| server.wait());
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    poll.answer().expect_status(204);
+    assert_eq!(stream.update(), published);
+    assert!(stream.rest().iter().all(|event| event.retry.is_some()), "when to come back");
+    assert_eq!(socket.update(), published);
+    socket.expect_close(1012);
+    assert_eq!(stomp.update(), published);
+    assert!(stomp.expect_error().contains("drain"));
 }
 
 // Failures to start.

@@ -12,7 +12,7 @@ mod source;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mio::event::Event;
@@ -40,17 +40,33 @@ struct Places {
     surplus: AtomicUsize,
     /// `--max-connections`.
     max: usize,
+    /// Nobody was left while draining. Once one worker has seen that all of them end: a newcomer's group, or half of a
+    /// scrape, would be on one that is gone.
+    deserted: AtomicBool,
 }
 
 impl Places {
     /// So many places, none of them taken.
     fn new(max: usize) -> Self {
-        Self { taken: AtomicUsize::new(0), surplus: AtomicUsize::new(0), max }
+        Self {
+            taken: AtomicUsize::new(0),
+            surplus: AtomicUsize::new(0),
+            max,
+            deserted: AtomicBool::new(false),
+        }
     }
 
     /// How many connections there are in all.
     fn all(&self) -> usize {
         self.taken.load(Ordering::Relaxed) + self.surplus.load(Ordering::Relaxed)
+    }
+
+    /// Whether everybody has left, now or when a worker looked before; only asked while draining.
+    fn are_deserted(&self) -> bool {
+        if self.all() == 0 {
+            self.deserted.store(true, Ordering::Relaxed);
+        }
+        self.deserted.load(Ordering::Relaxed)
     }
 
     fn count(&self, standing: Standing) -> &AtomicUsize {
@@ -217,7 +233,7 @@ impl Reactor {
     }
 
     fn is_over(&self, now: Tick) -> bool {
-        let drained = self.ends.is_some_and(|ends| ends <= now || self.places.all() == 0);
+        let drained = self.ends.is_some_and(|ends| ends <= now || self.places.are_deserted());
         self.stopped || drained
     }
 

@@ -7,13 +7,16 @@
 #![allow(dead_code, reason = "each test file is a crate of its own and uses its part of the harness")]
 
 pub(crate) mod audience;
+pub(crate) mod crowd;
 pub(crate) mod http;
 pub(crate) mod metrics;
+pub(crate) mod reader;
 pub(crate) mod sse;
 pub(crate) mod stomp;
 pub(crate) mod update;
 pub(crate) mod websocket;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -23,7 +26,7 @@ use std::thread;
 use std::time::Duration;
 
 use geoloop::clock::Clock;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use self::http::Answer;
 use self::metrics::Scrape;
@@ -56,13 +59,13 @@ pub(crate) struct Exit {
 }
 
 impl Server {
-    /// Starts a server on a free port of 127.0.0.1 with these flags, two workers and a short drain window if they
-    /// name none, and returns once it listens.
+    /// Starts a server with these flags, on a free port of 127.0.0.1, with two workers and a short drain window if they name
+    /// none, and returns once it listens.
     #[track_caller]
     pub(crate) fn start(flags: &[&str]) -> Self {
         let mut command = geoloop();
-        command.args(["--listen", "127.0.0.1:0"]).args(flags);
-        for (flag, value) in [("--workers", "2"), ("--drain-window", "1s")] {
+        command.args(flags);
+        for (flag, value) in [("--listen", "127.0.0.1:0"), ("--workers", "2"), ("--drain-window", "1s")] {
             if !flags.contains(&flag) {
                 command.args([flag, value]);
             }
@@ -177,6 +180,16 @@ impl Server {
     #[track_caller]
     pub(crate) fn scrape(&self) -> Scrape {
         Scrape::parse(&self.get("/metrics").expect_status(200).text())
+    }
+
+    /// Checks how often each rule was run into so far; a reason that is not listed must not have been.
+    #[track_caller]
+    pub(crate) fn expect_refusals(&self, want: &[(&str, u64)]) {
+        let scrape = self.scrape();
+        let series = scrape.samples().iter().filter(|sample| sample.name == "geoloop_refused_total");
+        let counted = series.map(|sample| (sample.labels["reason"].as_str(), sample.value as u64));
+        let counted: BTreeMap<_, _> = counted.filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counted, want.iter().copied().collect(), "refusals by reason");
     }
 
     /// Waits until so many requests or streams of the transport are parked.
@@ -300,6 +313,13 @@ pub(crate) fn with_deadlines(stream: TcpStream) -> TcpStream {
     stream.set_write_timeout(Some(PATIENCE)).expect("a deadline above zero");
     stream.set_nodelay(true).expect("a TCP socket");
     stream
+}
+
+/// Ends a connection as a crash or a cut line does: no goodbye, a reset, and whatever is unread is lost.
+#[track_caller]
+pub(crate) fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a TCP socket");
+    drop(stream);
 }
 
 /// The built program, shielded from whatever `GEOLOOP_*` the environment sets.

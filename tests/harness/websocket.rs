@@ -95,6 +95,11 @@ impl Socket {
         self.inner.send(message).expect("the server takes a message");
     }
 
+    /// Sends any message, if the connection still takes one.
+    pub(crate) fn try_send_message(&mut self, message: Message) -> Result<(), Error> {
+        self.inner.send(message)
+    }
+
     /// Writes bytes past tungstenite.
     #[track_caller]
     pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
