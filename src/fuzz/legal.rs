@@ -205,14 +205,30 @@ fn read_update(content: &[u8]) -> u64 {
     number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no number: {text}"))
 }
 
-/// Holds the numbers of one subscription against each other.
+/// Holds the updates of each subscription against each other.
 #[derive(Default)]
-struct Ordered(BTreeMap<String, u64>);
+struct Ordered(BTreeMap<String, Last>);
+
+/// What a subscription was told last.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    number: u64,
+    /// It was told of a gap once; numbers may be missing behind it.
+    has_gap: bool,
+}
 
 impl Ordered {
-    fn take(&mut self, lane: &str, number: u64) {
-        let before = self.0.insert(lane.to_owned(), number);
-        assert!(before.is_none_or(|before| before < number), "{number} after {before:?} in {lane}");
+    fn take(&mut self, lane: &str, content: &[u8]) -> u64 {
+        let number = read_update(content);
+        let gap = contains(content, b"\"gap\":true");
+        let before = self.0.get(lane).copied();
+        let has_gap = gap || before.is_some_and(|before| before.has_gap);
+        if let Some(Last { number: before, .. }) = before {
+            assert!(before < number, "{number} after {before} in {lane}");
+            assert!(before + 1 == number || has_gap, "{number} after {before} in {lane}, without a gap");
+        }
+        self.0.insert(lane.to_owned(), Last { number, has_gap });
+        number
     }
 }
 
@@ -225,10 +241,9 @@ fn read_events(stream: &[u8], cut_off: bool, lanes: &mut Lanes) {
             return;
         };
         if let Some(data) = &block.data {
-            let number = read_update(data.as_bytes());
+            let number = order.take("events", data.as_bytes());
             assert_eq!(block.id.as_deref(), Some(&*number.to_string()));
             assert_eq!(block.event.as_deref(), Some(sse::EVENT));
-            order.take("events", number);
             lanes.entry("events".to_owned()).or_default().push(rest[..used].to_vec());
         } else {
             assert!(block.comments == 1 || block.retry_ms.is_some(), "{block:?}");
@@ -281,7 +296,7 @@ fn read_websocket(stream: &[u8], cut_off: bool, lanes: &mut Lanes) {
     for message in messages(stream, cut_off) {
         match &message {
             Incoming::Text(text) if text.starts_with("{\"seq\":") => {
-                order.take("updates", read_update(text.as_bytes()));
+                let _ = order.take("updates", text.as_bytes());
                 lanes.entry("updates".to_owned()).or_default().push(text.as_bytes().to_vec());
                 continue;
             }
@@ -355,11 +370,10 @@ impl Stomp {
             }
             (Command::Message, Self::Connected(_)) => {
                 let (ordinal, seq) = parse_message_id(&header("message-id")).expect("an id of ours");
-                assert_eq!(read_update(frame.body), seq.number());
                 assert!(header("destination").starts_with("/sub/location/"));
                 assert_eq!(header("content-length"), frame.body.len().to_string());
                 let lane = format!("subscription {ordinal}");
-                order.take(&lane, seq.number());
+                assert_eq!(order.take(&lane, frame.body), seq.number());
                 return lane;
             }
             (command, state) => panic!("{command:?} while {state:?}"),
@@ -440,10 +454,12 @@ mod tests {
             let update = UPDATE.replace("\"seq\":7", &format!("\"seq\":{seq}"));
             format!("id: {seq}\nevent: location\ndata: {update}\n\n")
         };
+        let gap = |seq: u64| event(seq).replace('}', ",\"gap\":true}");
         check(
             "/location/sse/1",
-            &stream(&format!(":\n\n{}{}retry: 100\n\n", event(7), event(9))),
+            &stream(&format!(":\n\n{}{}{}retry: 100\n\n", event(7), event(8), gap(10))),
             &[
+                &stream(&format!("{}{}", event(7), event(9))),
                 &stream(&format!("{}{}", event(7), event(7))),
                 &stream(&format!("{}{}", event(7), event(6))),
                 &stream(&event(7).replace("id: 7", "id: 8")),
@@ -511,18 +527,18 @@ mod tests {
                 "MESSAGE\nsubscription:a\nmessage-id:0-{seq}\ndestination:/sub/location/1\ncontent-length:{length}\n\n{update}\0"
             )
         };
-        let (seven, nine) = (message(7), message(9));
-        let (seven, nine) = ((Opcode::Text, seven.as_bytes()), (Opcode::Text, nine.as_bytes()));
+        let (seven, eight) = (message(7), message(8));
+        let (seven, eight) = ((Opcode::Text, seven.as_bytes()), (Opcode::Text, eight.as_bytes()));
         let mut close = Vec::new();
         frame::encode_close(&mut close, CloseCode::POLICY, "a");
         check(
             "/location",
-            &[&upgraded(&[hello, text(b"\n"), seven, nine, refused])[..], &close].concat(),
+            &[&upgraded(&[hello, text(b"\n"), seven, eight, refused])[..], &close].concat(),
             &[
                 &upgraded(&[seven]),
                 &upgraded(&[hello, hello]),
                 &upgraded(&[text(b"\n")]),
-                &upgraded(&[hello, nine, seven]),
+                &upgraded(&[hello, eight, seven]),
                 &upgraded(&[hello, seven, seven]),
                 &upgraded(&[hello, refused, seven]),
                 &upgraded(&[hello, text(b"RECEIPT\n\n\0")]),

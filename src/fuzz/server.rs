@@ -67,8 +67,6 @@ pub(super) struct Server {
     letters: VecDeque<(ShardId, Letter)>,
     jammed: [bool; SHARDS],
     mail_rests: bool,
-    /// Every read gives a single byte.
-    bytewise: bool,
     now: Now,
 }
 
@@ -98,8 +96,8 @@ pub(super) fn limits() -> Limits {
 }
 
 impl Server {
-    /// A server whose peers send in reads as they say, or every byte by itself.
-    pub(super) fn new(bytewise: bool) -> Self {
+    /// A server that nobody has come to yet.
+    pub(super) fn new() -> Self {
         let limits = limits();
         let now = Now { tick: Tick(0), micros: 0, unix: UnixMs(UNIX_MS) };
         let groups = Quota::new(limits.groups_max);
@@ -124,7 +122,6 @@ impl Server {
             letters: VecDeque::new(),
             jammed: [false; SHARDS],
             mail_rests: false,
-            bytewise,
             now,
         }
     }
@@ -149,7 +146,8 @@ impl Server {
         self.peers.len() - 1
     }
 
-    /// A peer sends bytes, and what follows from them happens; one that has closed its side sends no more.
+    /// A peer sends bytes, `singly` in reads of one byte, and what follows from them happens; one that has closed its
+    /// side sends no more.
     pub(super) fn send(&mut self, peer: usize, bytes: &[u8], singly: bool) {
         let sender = &mut self.peers[peer];
         if sender.ended || sender.broken {
@@ -157,7 +155,7 @@ impl Server {
         }
         sender.unread.extend_from_slice(bytes);
         sender.sent.extend_from_slice(bytes);
-        sender.read_max = if singly || self.bytewise { 1 } else { usize::MAX };
+        sender.read_max = if singly { 1 } else { usize::MAX };
         self.read(peer);
         self.run();
     }
@@ -267,13 +265,13 @@ impl Server {
             deeds += done;
             assert!(deeds < DEEDS_MAX, "it does not come to rest");
             if done == 0 {
-                return self.check_queues();
+                return;
             }
         }
     }
 
     /// Nobody is owed more than the limits say.
-    fn check_queues(&self) {
+    pub(super) fn check_queues(&self) {
         let bound = limits().queue_bytes_max as u64 + OWED_BESIDES;
         for shard in &self.shards {
             let owed: u64 = shard.report().queue_bytes.iter().sum();

@@ -84,15 +84,17 @@ fn contains_prefetch(data: &[u8]) -> bool {
 /// Lives one session; what everybody was told.
 fn live(data: &[u8], present: &[(Tongue, u8)], bytewise: bool) -> Vec<Lanes> {
     let mut session =
-        Session { server: Server::new(bytewise), tongues: Vec::new(), speaker: 0, waited_ms: 0 };
+        Session { server: Server::new(), tongues: Vec::new(), speaker: 0, bytewise: false, waited_ms: 0 };
     for (tongue, digit) in present {
         session.join(*tongue, *digit);
     }
     if present.len() > 2 {
         session.say(3, SUBSCRIBED);
     }
+    session.bytewise = bytewise;
     for step in steps(data) {
         session.take(step);
+        session.server.check_queues();
     }
     session.server.close_all();
     let limits = limits();
@@ -111,6 +113,8 @@ struct Session {
     tongues: Vec<Tongue>,
     /// Who said something last.
     speaker: usize,
+    /// What the input has them say is read in single bytes.
+    bytewise: bool,
     waited_ms: u64,
 }
 
@@ -120,7 +124,7 @@ impl Session {
             Step::Join { tongue, digit } => self.join(tongue, digit),
             Step::Send { peer, bytes, singly } => {
                 self.speaker = self.peer(peer);
-                self.server.send(self.speaker, bytes, singly);
+                self.server.send(self.speaker, bytes, singly || self.bytewise);
             }
             Step::Frame { peer, fin, opcode, payload } => {
                 self.speaker = self.peer(peer);
@@ -174,7 +178,7 @@ impl Session {
     fn say(&mut self, peer: usize, bytes: &[u8]) {
         self.speaker = peer;
         match self.tongues[peer] {
-            Tongue::Http | Tongue::Surplus | Tongue::Sse => self.server.send(peer, bytes, false),
+            Tongue::Http | Tongue::Surplus | Tongue::Sse => self.server.send(peer, bytes, self.bytewise),
             Tongue::WebSocket | Tongue::Stomp => self.frame(true, Opcode::Text, bytes),
         }
     }
@@ -186,7 +190,7 @@ impl Session {
         let start = out.len();
         out.extend_from_slice(payload);
         mask::apply(key, 0, &mut out[start..]);
-        self.server.send(self.speaker, &out, false);
+        self.server.send(self.speaker, &out, self.bytewise);
     }
 }
 
