@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use geoloop::fuzz::{TARGETS, Target};
 use geoloop::random::Random;
 
-/// Mutations of a decoder's corpus; a session takes as long as twenty inputs of a decoder.
-const MUTATIONS: usize = 3000;
-const SESSION_MUTATIONS: usize = 300;
+/// Mutations of a decoder's corpus; a session takes as long as many inputs of a decoder.
+const MUTATIONS: usize = 4000;
+const SESSION_MUTATIONS: usize = 600;
 
 /// Longest input that a mutation may make.
 const INPUT_BYTES_MAX: usize = 2048;
