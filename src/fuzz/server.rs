@@ -87,9 +87,9 @@ pub(super) fn limits() -> Limits {
         body_timeout: Duration::from_secs(2),
         idle_timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(2),
-        peer_timeout: Duration::from_secs(60),
-        member_ttl: Duration::from_secs(3),
-        group_ttl: Duration::from_secs(10),
+        peer_timeout: Duration::from_secs(20),
+        member_ttl: Duration::from_secs(2),
+        group_ttl: Duration::from_secs(5),
         prefetch_count: 2,
         ..Limits::default()
     }
@@ -397,7 +397,7 @@ impl Server {
 
     /// Once nobody has been there for long enough, no group and no member is left either.
     pub(super) fn check_forgotten(&mut self) {
-        self.pass(limits().group_ttl * 2 + limits().member_ttl * 2 + Duration::from_secs(30));
+        self.pass((limits().group_ttl + limits().member_ttl) * 3);
         for shard in &self.shards {
             let report = shard.report();
             assert_eq!((report.groups, report.members), (0, 0), "groups and members are left behind");

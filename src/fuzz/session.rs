@@ -19,8 +19,8 @@ use crate::wire::http::request::HeadLimits;
 use crate::wire::websocket::frame::{self, Opcode};
 use crate::wire::websocket::mask;
 
-/// How much time may pass in all: some of each keep-alive and time to live.
-const WAIT_MS_MAX: u64 = 150_000;
+/// How much time may pass in all: more than any time-out, and three comments on an event stream.
+const WAIT_MS_MAX: u64 = 50_000;
 
 /// Longest input that is sent a second time in single bytes, which takes as many turns.
 const BYTEWISE_BYTES_MAX: usize = 2048;
