@@ -52,7 +52,7 @@ pub fn session_mix(data: &[u8]) {
 
 fn check(data: &[u8], present: &[(Tongue, u8)]) {
     let told = live(data, present, false);
-    if data.len() <= BYTEWISE_BYTES_MAX && steps(data).all(is_calm) && !contains_prefetch(data) {
+    if data.len() <= BYTEWISE_BYTES_MAX && steps(data).all(is_calm) && !has_window(data) {
         compare(&told, &live(data, present, true));
     }
 }
@@ -77,7 +77,7 @@ fn is_calm(step: Step<'_>) -> bool {
 }
 
 /// A window of unacknowledged messages conflates by the turn.
-fn contains_prefetch(data: &[u8]) -> bool {
+fn has_window(data: &[u8]) -> bool {
     contains(data, b"ack:client")
 }
 
