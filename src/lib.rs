@@ -31,8 +31,8 @@
 //!
 //! Leaves ([`ids`], [`clock`], [`limits`], [`location`], [`random`], [`report`], [`route`], [`timer_wheel`]) are named by
 //! everyone. [`wire`] names leaves; [`session`] names wire; [`hub`] names leaves alone; [`shard`] names wire, session and hub;
-//! [`reactor`] names shard and [`metrics`]; [`server`] names reactor and [`config`]. Each package has one home. A test
-//! holds all of this.
+//! [`reactor`] names shard and [`metrics`]; [`server`] names reactor and [`config`]. [`fuzz`], which nobody names, drives
+//! decoders and whole shards for fuzzers and tests. Each package has one home. A test holds all of this.
 //!
 //! # Invariants
 //!
@@ -58,6 +58,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod fuzz;
 pub mod hub;
 pub mod ids;
 pub mod limits;

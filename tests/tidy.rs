@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LEAVES: &str = "ids clock limits location random report route timer_wheel";
 
 /// Each other room of src, and the rooms that it may name besides the leaves. A new room needs a line here.
-const ROOMS: [(&str, &str); 11] = [
+const ROOMS: [(&str, &str); 12] = [
     ("wire", "wire"),
     ("session", "wire session"),
     ("hub", "hub"),
@@ -18,6 +18,7 @@ const ROOMS: [(&str, &str); 11] = [
     ("load", "wire load"),
     ("metrics", "metrics"),
     ("config", "config"),
+    ("fuzz", "config fuzz shard wire"),
     ("logger", "logger"),
     ("server", "config metrics reactor server"),
     ("main", "config load logger server"),

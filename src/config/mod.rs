@@ -90,6 +90,14 @@ impl Config {
         toml::to_string(&options).expect("a flat table of numbers, strings and lists of strings is TOML")
     }
 
+    /// The defaults, overlaid by the text of a file, which complaints call `path`, and then checked.
+    ///
+    /// # Errors
+    /// [`ConfigError`], the first that is wrong.
+    pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::from_sources([parse_file(text, path)?])
+    }
+
     /// The defaults, overlaid by each source in turn, and then checked.
     fn from_sources(sources: impl IntoIterator<Item = Options>) -> Result<Self, ConfigError> {
         let mut config = Self::default();
@@ -424,9 +432,13 @@ impl Sources {
 fn read_file(path: &Path) -> Result<Options, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
-    toml::from_str(&text).map_err(|error| {
+    parse_file(&text, path)
+}
+
+fn parse_file(text: &str, path: &Path) -> Result<Options, ConfigError> {
+    toml::from_str(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
-        let before = text.get(..start).unwrap_or(&text);
+        let before = text.get(..start).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         ConfigError::File {
             path: path.to_owned(),

@@ -171,6 +171,10 @@ impl ShardSet {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
     use super::*;
 
     const LANE: Lane = Lane::new(2);
@@ -225,5 +229,49 @@ mod tests {
         assert!(waiters.shards_mut().remove(ShardId(5)));
         assert!(!waiters.shards_mut().remove(ShardId(5)));
         assert!(!waiters.shards().contains(ShardId(5)) && waiters.shards().contains(ShardId(127)));
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_notes_the_moves_always_knows_its_place(
+            steps in prop::collection::vec((any::<bool>(), 0..LANES as u8, any::<prop::sample::Index>()), 1..100),
+        ) {
+            let mut waiters = Waiters::default();
+            // Each waiter's lane and position by its slot, as its connection keeps them.
+            let mut places: BTreeMap<u32, (Lane, u32)> = BTreeMap::new();
+            for (slot, (comes, lane, chosen)) in (0..).zip(steps) {
+                if comes || places.is_empty() {
+                    let lane = Lane::new(lane);
+                    places.insert(slot, (lane, waiters.insert(lane, waiter(slot))));
+                } else {
+                    let slot = *places.keys().nth(chosen.index(places.len())).unwrap();
+                    let (lane, position) = places.remove(&slot).unwrap();
+                    if let Some(moved) = waiters.remove(lane, position) {
+                        places.insert(moved.slot, (lane, position));
+                    }
+                }
+                prop_assert_eq!(waiters.len(), places.len());
+                for (slot, (lane, position)) in &places {
+                    prop_assert_eq!(waiters.lane(*lane)[*position as usize].slot, *slot);
+                }
+            }
+        }
+
+        #[test]
+        fn a_set_of_shards_does_what_a_tree_does(
+            steps in prop::collection::vec((any::<bool>(), 0..WORKERS_MAX as u16), 0..60),
+        ) {
+            let (mut set, mut model) = (ShardSet::default(), BTreeSet::new());
+            for (comes, shard) in steps {
+                if comes {
+                    prop_assert_eq!(set.insert(ShardId(shard)), model.insert(shard));
+                } else {
+                    prop_assert_eq!(set.remove(ShardId(shard)), model.remove(&shard));
+                }
+                prop_assert_eq!(set.iter().map(|shard| shard.0).collect::<BTreeSet<_>>(), model.clone());
+                prop_assert!(set.iter().is_sorted_by_key(|shard| shard.0));
+                prop_assert_eq!(set.is_empty(), model.is_empty());
+            }
+        }
     }
 }

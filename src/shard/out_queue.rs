@@ -194,7 +194,12 @@ impl OutQueue {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::clock::UnixMs;
+    use crate::ids::Seq;
+    use crate::location::Change;
 
     #[test]
     fn queue_that_never_runs_empty_does_not_grow() {
@@ -204,6 +209,105 @@ mod tests {
             let in_front = out.control().len().saturating_sub(50).min(100);
             out.wrote_front(in_front);
             assert!(out.control().len() <= 150 && out.control.len() <= 400, "{} bytes", out.control.len());
+        }
+    }
+
+    /// The same queue the simplest way: what goes first byte by byte, then the numbers of updates.
+    #[derive(Debug, Default)]
+    struct Model {
+        front: Vec<u8>,
+        owed: Vec<u64>,
+        farewell: Vec<u8>,
+    }
+
+    /// An update whose number is also how long it is.
+    fn owed(number: u64) -> Owed {
+        let update = Update {
+            seq: Seq::new(number).unwrap(),
+            member: None,
+            change: Change::Left,
+            at: UnixMs(0),
+            at_was_sent: false,
+            numbered_micros: 0,
+        };
+        Owed { update: Arc::new(update), sub: 0, gap: false, bytes: number as u32 }
+    }
+
+    fn bytes(len: u64, fill: u64) -> Vec<u8> {
+        vec![fill as u8; len as usize]
+    }
+
+    /// Takes one step on both; steps that the flow of writing does not allow now are left out.
+    fn step(out: &mut OutQueue, model: &mut Model, step: u8, number: u64) {
+        match step {
+            0 | 1 => {
+                out.push_control(&bytes(number % 40, number));
+                model.front.extend(bytes(number % 40, number));
+            }
+            2 | 3 => {
+                out.push_owed(owed(number));
+                model.owed.push(number);
+            }
+            4 | 5 => {
+                let written = (number as usize).min(model.front.len());
+                assert_eq!(out.wrote_front(written), 0);
+                model.front.drain(..written);
+                let beyond = number as usize - written;
+                if model.front.is_empty() {
+                    assert_eq!(out.wrote_front(beyond), beyond, "what is not in front lies further");
+                }
+            }
+            // An update is begun, and the socket takes a part of it or nothing.
+            6 if model.front.is_empty() && !model.owed.is_empty() => {
+                let next = out.pop_owed().unwrap();
+                let begun = model.owed.remove(0);
+                assert_eq!(next.update.seq.number(), begun);
+                if number.is_multiple_of(3) {
+                    out.put_back(next);
+                    model.owed.insert(0, begun);
+                } else {
+                    out.set_partial(&bytes(begun / 2, begun));
+                    model.front = bytes(begun / 2, begun);
+                }
+            }
+            7 => {
+                out.drop_owed(|owed| owed.update.seq.number() % 5 == number % 5);
+                model.owed.retain(|owed| owed % 5 != number % 5);
+            }
+            8 => {
+                out.set_farewell(&bytes(number, number));
+                model.farewell = bytes(number, number);
+            }
+            9 if model.front.is_empty() && model.owed.is_empty() => {
+                let written = (number as usize).min(model.farewell.len());
+                out.wrote_farewell(written);
+                model.front = model.farewell.split_off(written);
+                model.farewell.clear();
+            }
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn queue_does_what_a_list_of_bytes_and_numbers_does(
+            steps in prop::collection::vec((0u8..10, 0u64..60), 1..80),
+        ) {
+            let (mut out, mut model) = (OutQueue::default(), Model::default());
+            for (kind, number) in steps {
+                step(&mut out, &mut model, kind, number);
+                prop_assert_eq!([out.partial(), out.control()].concat(), model.front.clone());
+                prop_assert_eq!(out.farewell(), &model.farewell);
+                let owed_bytes = model.owed.iter().sum::<u64>() as usize;
+                prop_assert_eq!(out.owed_bytes(), owed_bytes);
+                prop_assert_eq!(out.bytes(), model.front.len() + owed_bytes + model.farewell.len());
+                let is_empty = model.front.is_empty() && model.owed.is_empty() && model.farewell.is_empty();
+                prop_assert_eq!(out.is_empty(), is_empty);
+            }
+            while let Some(next) = out.pop_owed() {
+                prop_assert_eq!(next.update.seq.number(), model.owed.remove(0));
+            }
+            prop_assert!(model.owed.is_empty());
         }
     }
 }

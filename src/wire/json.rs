@@ -646,7 +646,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_reads_back_equal(
-            seq in 0..Seq::END, x in prop::num::f64::NORMAL | prop::num::f64::ZERO, y in -180.0..180.0f64,
+            seq in 0..Seq::END, y in -180.0..180.0f64,
+            x in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO,
             name in prop::option::of("\\PC{1,16}"), at in 0..=NOW.0
         ) {
             let name = name.as_deref().and_then(MemberId::new);

@@ -54,15 +54,24 @@ pub struct Block<'a> {
     pub comments: usize,
 }
 
-/// Decodes one block; blank lines before it and a byte order mark are skipped, and invalid UTF-8 is replaced.
+/// Decodes one block; blank lines and byte order marks before it are skipped, and invalid UTF-8 is replaced.
+///
+/// A mark may stand at the start of the stream alone. Which block is the first is not known here, so one is skipped
+/// before each, whatever blank lines are around it: that must not depend on where the stream was cut.
 ///
 /// Nothing in an event stream is an error. A block has no length of its own: whoever keeps the bytes of a partial one
 /// bounds them.
 #[must_use]
 pub fn decode(input: &[u8]) -> Parsed<Block<'_>> {
-    let mut at = if input.starts_with("\u{feff}".as_bytes()) { 3 } else { 0 };
-    // The LF of a CR LF that was cut in two ends up here too.
-    at += input[at..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let mut at = 0;
+    loop {
+        match &input[at..] {
+            // The LF of a CR LF that was cut in two ends up here too.
+            [b'\r' | b'\n', ..] => at += 1,
+            [0xef, 0xbb, 0xbf, ..] => at += 3,
+            _ => break,
+        }
+    }
     let mut block = Block::default();
     while let Some((line, used)) = split_line(&input[at..]) {
         at += used;
@@ -190,6 +199,7 @@ mod tests {
         let first = decode(b"data: b\r\n\r");
         assert_eq!(first, Parsed::Complete { value: event(None, None, Some("b")), used: 10 });
         check("\ndata: c\n\n", event(None, None, Some("c")));
+        check("\n\u{feff}data: c\n\n", event(None, None, Some("c")));
     }
 
     #[test]

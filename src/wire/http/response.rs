@@ -415,6 +415,19 @@ mod tests {
         }
 
         #[test]
+        fn an_etag_names_its_own_update_alone(number in 0..Seq::END, other in 0..Seq::END) {
+            let [seq, other] = [number, other].map(|number| Seq::new(number).unwrap());
+            let mut out = Vec::new();
+            begin(&mut out, Status::Ok, &HttpDate::from_unix_seconds(0)).etag(seq).finish();
+            let head = String::from_utf8(out).unwrap();
+            let tag = head.lines().find_map(|line| line.strip_prefix("ETag: ")).unwrap().as_bytes();
+            for list in [tag.to_vec(), [b"W/", tag].concat(), [b"\"x\", ", tag].concat()] {
+                prop_assert!(if_none_match([&list[..]].into_iter(), seq));
+                prop_assert_eq!(if_none_match([&list[..]].into_iter(), other), other == seq);
+            }
+        }
+
+        #[test]
         fn no_tag_list_panics(list in "[W/*\", 07\t]{0,20}") {
             let _ = if_none_match([list.as_bytes()].into_iter(), Seq::ZERO);
         }
