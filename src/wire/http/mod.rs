@@ -3,3 +3,4 @@
 pub mod body;
 pub mod request;
 pub mod response;
+pub mod target;

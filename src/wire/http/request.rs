@@ -18,6 +18,7 @@ use crate::report::Reason;
 use crate::route::Method;
 use crate::wire::Parsed;
 use crate::wire::http::response::Status;
+use crate::wire::http::target;
 
 /// What a head may measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,15 +110,7 @@ impl<'a> RequestHead<'a> {
     /// (RFC 9112, section 3.2.2).
     #[must_use]
     pub fn host(&self) -> Option<&'a [u8]> {
-        if matches!(self.target, [b'/', ..] | b"*") {
-            return self.host;
-        }
-        let Some(scheme_end) = self.target.windows(3).position(|three| three == b"://") else {
-            return self.host;
-        };
-        let rest = &self.target[scheme_end + 3..];
-        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-        Some(&rest[..end])
+        target::authority_of(self.target).or(self.host)
     }
 }
 
@@ -126,6 +119,8 @@ impl<'a> RequestHead<'a> {
 pub enum HeadError {
     /// The request line is not `method SP target SP version` (RFC 9112, section 3).
     RequestLine,
+    /// The target has none of the forms that the method may have (RFC 9112, section 3.2).
+    Target,
     /// A field line breaks RFC 9112, section 5: bad name, blank before the colon, NUL, bare CR, folded line.
     FieldLine,
     /// A line does not end where it has to: a CR without LF, or something behind the version (RFC 9112,
@@ -173,6 +168,7 @@ impl HeadError {
     pub const fn status(self) -> Status {
         match self {
             Self::RequestLine
+            | Self::Target
             | Self::FieldLine
             | Self::LineEnd
             | Self::HostMissing
@@ -208,6 +204,7 @@ impl fmt::Display for HeadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RequestLine => f.write_str("the request line is not method, target and version"),
+            Self::Target => f.write_str("the target is neither a path nor an http uri"),
             Self::FieldLine => f.write_str("a header line is not a name, a colon and a value"),
             Self::LineEnd => f.write_str("a line does not end in CR LF or LF where it has to"),
             Self::Version => f.write_str("the version is not HTTP/1.0 or HTTP/1.1"),
@@ -330,6 +327,9 @@ fn complete<'a>(
     }
     if used > limits.head_bytes_max {
         return Err(HeadError::HeadTooLong { bytes_max: limits.head_bytes_max });
+    }
+    if !target::is_target_of(line.method, line.target.as_bytes()) {
+        return Err(HeadError::Target);
     }
     let mut seen = Seen::default();
     for header in headers {
@@ -511,7 +511,8 @@ impl<'a> Seen<'a> {
         if self.host.replace(value).is_some() {
             return Err(HeadError::HostRepeated);
         }
-        if value.iter().all(|byte| is_authority_byte(*byte)) { Ok(()) } else { Err(HeadError::HostInvalid) }
+        // An empty one is what a URI without an authority has.
+        if value.is_empty() || target::is_authority(value) { Ok(()) } else { Err(HeadError::HostInvalid) }
     }
 
     fn take_length(&mut self, value: &[u8]) -> Result<(), HeadError> {
@@ -575,12 +576,6 @@ impl<'a> Seen<'a> {
 fn list_has(list: &[u8], token: &str) -> bool {
     list.split(|byte| *byte == b',')
         .any(|element| element.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-}
-
-/// Bytes of `uri-host [ ":" port ]` (RFC 3986, section 3.2.2): unreserved, sub-delims, `%`, and `:` `[` `]`.
-/// No `@`: user information in `Host` is nobody's authority.
-fn is_authority_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(&byte)
 }
 
 #[cfg(test)]
@@ -746,7 +741,7 @@ mod tests {
         check_refused("GET / HTTP/1.1\r\n\r\n", HeadError::HostMissing);
         check_refused("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", HeadError::HostRepeated);
         check_refused("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", HeadError::HostRepeated);
-        for bad in ["a b", "a/b", "u@a", "a\\b", "\"a\"", "a?b", "\u{e9}"] {
+        for bad in ["a b", "a/b", "u@a", "a\\b", "\"a\"", "a?b", "\u{e9}", "a:b", ":80", "[::1"] {
             check_refused(&format!("GET / HTTP/1.1\r\nHost: {bad}\r\n\r\n"), HeadError::HostInvalid);
         }
     }
@@ -828,6 +823,9 @@ mod tests {
             assert_eq!(read.status(), Status::BadRequest, "{line}");
         }
         check_refused("\rGET / HTTP/1.1\r\n\r\n", HeadError::LineEnd);
+        for line in ["GET x HTTP/1.1", "GET * HTTP/1.1", "GET http:///x HTTP/1.1", "CONNECT a: HTTP/1.1"] {
+            check_refused(&format!("{line}\r\nHost: a\r\n\r\n"), HeadError::Target);
+        }
     }
 
     #[test]
