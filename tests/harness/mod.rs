@@ -9,6 +9,7 @@
 pub(crate) mod audience;
 pub(crate) mod http;
 pub(crate) mod metrics;
+pub(crate) mod rules;
 pub(crate) mod sse;
 pub(crate) mod stomp;
 pub(crate) mod update;

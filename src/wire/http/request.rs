@@ -494,9 +494,8 @@ impl<'a> Seen<'a> {
                 self.codings = codings.fold(self.codings, Codings::then);
             }
             Known::Expect => {
-                let understood = value.eq_ignore_ascii_case(b"100-continue");
-                self.expect_continue |= understood;
-                self.expect_other |= !understood;
+                self.expect_continue |= list_has(value, "100-continue");
+                self.expect_other |= list_has_other(value, "100-continue");
             }
             Known::Upgrade => self.websocket |= list_has(value, "websocket"),
             Known::Origin => self.origin = true,
@@ -576,6 +575,12 @@ impl<'a> Seen<'a> {
 fn list_has(list: &[u8], token: &str) -> bool {
     list.split(|byte| *byte == b',')
         .any(|element| element.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// Whether a comma list holds anything but a token; empty elements do not count.
+fn list_has_other(list: &[u8], token: &str) -> bool {
+    let mut elements = list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    elements.any(|element| !element.is_empty() && !element.eq_ignore_ascii_case(token.as_bytes()))
 }
 
 #[cfg(test)]
@@ -843,7 +848,10 @@ mod tests {
         expects(&with_fields("Expect: 100-continue\r\n"), false);
         expects(&with_fields("Expect: 100-continue\r\nContent-Length: 0\r\n"), false);
         expects("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", false);
+        expects(&with_fields("Expect: , 100-continue,,100-continue\r\nContent-Length: 5\r\n"), true);
+        expects(&with_fields("Expect:\r\nContent-Length: 5\r\n"), false);
         check_refused(&with_fields("Expect: 200-ok\r\n"), HeadError::Expectation);
+        check_refused(&with_fields("Expect: 100-continue, 200-ok\r\n"), HeadError::Expectation);
         assert_eq!(HeadError::Expectation.status(), Status::ExpectationFailed);
     }
 
