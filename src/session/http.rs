@@ -201,7 +201,7 @@ impl Http {
                 let request = Request::read(&head, cx);
                 self.enter_body(&head, request, &input[used..], used, cx, out)
             }
-            Err(error) => refuse_head(out, cx, error),
+            Err(error) => refuse_head(out, cx, error, input),
         }
     }
 
@@ -318,8 +318,10 @@ fn read_upgrade(head: &RequestHead<'_>, stomp: bool) -> Result<Upgrade, UpgradeE
     Ok(Upgrade { key: key.try_into().map_err(|_| UpgradeError::Key)?, subprotocol })
 }
 
-fn refuse_head(out: &mut Vec<u8>, cx: &Context<'_>, error: HeadError) -> Step {
-    encode_last_problem(out, cx, error.status(), &error.to_string());
+fn refuse_head(out: &mut Vec<u8>, cx: &Context<'_>, error: HeadError, input: &[u8]) -> Step {
+    // Nothing but the method need have been readable for content to be one thing too many (RFC 9110, section 9.3.2).
+    let reply = Reply { head_only: request::begins_with_head_method(input), ..Reply::last() };
+    encode_problem(out, cx, reply, error.status(), &error.to_string());
     Step::new(0, Event::Failed { reason: error.reason(), status: Some(error.status()) })
 }
 

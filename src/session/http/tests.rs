@@ -318,6 +318,18 @@ fn answers_name_the_origin_that_is_let_in_and_no_other() {
     assert_eq!(any, ["Vary: Origin", "Access-Control-Allow-Origin: *", EXPOSED]);
 }
 
+// RFC 9110, section 9.3.2.
+#[test]
+fn head_that_breaks_a_rule_gets_no_content_either() {
+    for head in ["HEAD / HTTP/1.1\r\nExpect: x\r\nHost: a\r\n\r\n", "\r\nHEAD / HTTP/1.1\r\n\r\n", "HEAD /\0"]
+    {
+        let mut talk = idle();
+        talk.hear(head.as_bytes());
+        let out = talk.out_text();
+        assert!(out.contains("\r\nContent-Length: ") && out.ends_with("\r\n\r\n"), "{head:?}: {out}");
+    }
+}
+
 #[test]
 fn head_hears_the_length_of_the_content_alone() {
     let answer = |head_only| {

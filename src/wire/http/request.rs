@@ -377,6 +377,12 @@ fn leading_empty_bytes(input: &[u8]) -> usize {
     input.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(input.len())
 }
 
+/// Whether input that is no request head all the same begins as one that wants no content back.
+#[must_use]
+pub fn begins_with_head_method(input: &[u8]) -> bool {
+    input[leading_empty_bytes(input)..].starts_with(b"HEAD ")
+}
+
 /// Whether an empty line that follows one with text ends behind the first `scanned` bytes.
 ///
 /// The two end in `LF LF` or `LF CR LF`, so the search starts two bytes early. Empty lines before the request line end
