@@ -34,6 +34,7 @@ fn check_handshake(request: &str, statuses: &[u16]) {
     assert!(statuses.contains(&head.status), "{request:?}: {head:?}");
     if head.status == 426 {
         assert_eq!(head.header("Sec-WebSocket-Version"), Some("13"), "{head:?}");
+        assert!(head.lists("Upgrade", "websocket") && head.lists("Connection", "Upgrade"), "{head:?}");
     }
     server.get("/healthz").expect_status(200);
 }

@@ -255,7 +255,9 @@ impl Shard {
         self.say(id, |out, cx| {
             let mut head = http::begin(out, cx, reply, status);
             if status == Status::UpgradeRequired {
-                head = head.field("Upgrade", b"websocket").field("Sec-WebSocket-Version", b"13");
+                // Upgrade goes with its connection option, or a reader in between would pass it on (RFC 9110, 7.8).
+                head = head.field("Upgrade", b"websocket").field("Connection", b"Upgrade");
+                head = head.field("Sec-WebSocket-Version", b"13");
             }
             http::finish_problem(head, reply, status, &detail);
         });
