@@ -93,8 +93,10 @@ pub enum UpgradeError {
     NotAsked,
     /// It asks for another version than 13.
     Version,
-    /// Its key is not base64 of 16 bytes.
+    /// Its key is not base64 of 16 bytes, given once.
     Key,
+    /// What it offers is not written as lists of subprotocols and extensions are.
+    Offer,
 }
 
 impl std::fmt::Display for UpgradeError {
@@ -104,7 +106,8 @@ impl std::fmt::Display for UpgradeError {
                 write!(f, "this address is a WebSocket: GET over HTTP/1.1 with `Upgrade: websocket`")
             }
             Self::Version => write!(f, "the only WebSocket version spoken is 13"),
-            Self::Key => write!(f, "`Sec-WebSocket-Key` is not base64 of 16 bytes"),
+            Self::Key => write!(f, "`Sec-WebSocket-Key` is not base64 of 16 bytes, given once"),
+            Self::Offer => write!(f, "the subprotocols or extensions that are offered are no list of tokens"),
         }
     }
 }
@@ -308,14 +311,28 @@ fn read_upgrade(head: &RequestHead<'_>, stomp: bool) -> Result<Upgrade, UpgradeE
     if !asked {
         return Err(UpgradeError::NotAsked);
     }
-    if head.field("Sec-WebSocket-Version") != Some(b"13") {
+    // Neither may be given twice (RFC 6455, sections 11.3.1 and 11.3.5).
+    if the_one(head, "Sec-WebSocket-Version") != Some(handshake::VERSION.as_bytes()) {
         return Err(UpgradeError::Version);
     }
-    let key =
-        head.field("Sec-WebSocket-Key").filter(|key| handshake::check_key(key)).ok_or(UpgradeError::Key)?;
+    let key = the_one(head, "Sec-WebSocket-Key")
+        .filter(|key| handshake::check_key(key))
+        .ok_or(UpgradeError::Key)?;
+    if !head.field_values("Sec-WebSocket-Protocol").all(handshake::check_protocols)
+        || !head.field_values("Sec-WebSocket-Extensions").all(handshake::check_extensions)
+    {
+        return Err(UpgradeError::Offer);
+    }
     let spoken: &[&'static str] = if stomp { &STOMP_SUBPROTOCOLS } else { &[] };
     let subprotocol = handshake::choose_subprotocol(head.field_values("Sec-WebSocket-Protocol"), spoken);
     Ok(Upgrade { key: key.try_into().map_err(|_| UpgradeError::Key)?, subprotocol })
+}
+
+/// The value of a field that is given once.
+fn the_one<'a>(head: &RequestHead<'a>, name: &str) -> Option<&'a [u8]> {
+    let mut values = head.field_values(name);
+    let first = values.next()?;
+    values.next().is_none().then_some(first)
 }
 
 fn refuse_head(out: &mut Vec<u8>, cx: &Context<'_>, error: HeadError, input: &[u8]) -> Step {

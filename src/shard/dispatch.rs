@@ -248,7 +248,7 @@ impl Shard {
         self.refuse(Reason::Upgrade);
         let detail = error.to_string();
         let status = match error {
-            UpgradeError::Key => Status::BadRequest,
+            UpgradeError::Key | UpgradeError::Offer => Status::BadRequest,
             UpgradeError::NotAsked | UpgradeError::Version => Status::UpgradeRequired,
         };
         self.count_answer(kind, status);

@@ -282,6 +282,14 @@ fn opening_handshake_is_read_and_told_apart_from_others() {
     check_upgrade(&UPGRADE.replace("HTTP/1.1", "HTTP/1.0"), Err(UpgradeError::NotAsked));
     check_upgrade(&UPGRADE.replace("Version: 13", "Version: 8"), Err(UpgradeError::Version));
     check_upgrade(&UPGRADE.replace("jZQ==", "jZQ"), Err(UpgradeError::Key));
+    let twice = |line: &str| UPGRADE.replace(line, &format!("{line}{line}"));
+    check_upgrade(&twice("Sec-WebSocket-Version: 13\r\n"), Err(UpgradeError::Version));
+    check_upgrade(&twice("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"), Err(UpgradeError::Key));
+    check_upgrade(&UPGRADE.replace("v12.stomp", "v12 stomp"), Err(UpgradeError::Offer));
+    check_upgrade(
+        &UPGRADE.replace("v12.stomp", "v12.stomp\r\nSec-WebSocket-Extensions: a;;"),
+        Err(UpgradeError::Offer),
+    );
 }
 
 #[test]
