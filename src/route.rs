@@ -352,10 +352,19 @@ fn strip_authority(target: &[u8]) -> Result<&[u8], RouteError> {
     if matches!(target, [b'/', ..] | b"*") {
         return Ok(target);
     }
-    let rest = strip_scheme(target).ok_or(RouteError::NotFound)?;
-    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     // An http URI without a host is invalid (RFC 9110, section 4.2.1).
-    if end == 0 { Err(RouteError::NotFound) } else { Ok(&rest[end..]) }
+    match split_absolute(target) {
+        Some((authority, path_and_query)) if !authority.is_empty() => Ok(path_and_query),
+        Some(_) | None => Err(RouteError::NotFound),
+    }
+}
+
+/// Splits a target in absolute-form into its authority and what is behind that; `None` of the other forms.
+#[must_use]
+pub fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = strip_scheme(target)?;
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    Some(rest.split_at(end))
 }
 
 /// What follows `http://` or `https://`, whose case does not count (RFC 9110, section 4.2.3).

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::clock::{Now, Tick, UnixMs};
 use crate::ids::{ConnId, ShardId};
-use crate::limits::{Limits, Quota};
+use crate::limits::{Budget, Limits, Quota};
 use crate::shard::mail::{Mail, Parcel};
 use crate::shard::{Output, Reading, Shard, ShardConfig, Standing, Wrote};
 
@@ -101,6 +101,7 @@ impl Server {
         let limits = limits();
         let now = Now { tick: Tick(0), micros: 0, unix: UnixMs(UNIX_MS) };
         let groups = Quota::new(limits.groups_max);
+        let budget = Budget::new(limits.held_bytes_max);
         let shard = |id| {
             let config = ShardConfig {
                 id: ShardId(id as u16),
@@ -111,6 +112,7 @@ impl Server {
                 allow_origin: vec!["https://map.example".to_owned()],
                 limits: limits.clone(),
                 groups: groups.clone(),
+                budget: budget.clone(),
                 slots: 8,
             };
             Shard::new(config, now)

@@ -93,8 +93,10 @@ pub enum UpgradeError {
     NotAsked,
     /// It asks for another version than 13.
     Version,
-    /// Its key is not base64 of 16 bytes.
+    /// Its key is not base64 of 16 bytes, given once.
     Key,
+    /// What it offers is not written as lists of subprotocols and extensions are.
+    Offer,
 }
 
 impl std::fmt::Display for UpgradeError {
@@ -104,7 +106,8 @@ impl std::fmt::Display for UpgradeError {
                 write!(f, "this address is a WebSocket: GET over HTTP/1.1 with `Upgrade: websocket`")
             }
             Self::Version => write!(f, "the only WebSocket version spoken is 13"),
-            Self::Key => write!(f, "`Sec-WebSocket-Key` is not base64 of 16 bytes"),
+            Self::Key => write!(f, "`Sec-WebSocket-Key` is not base64 of 16 bytes, given once"),
+            Self::Offer => write!(f, "the subprotocols or extensions that are offered are no list of tokens"),
         }
     }
 }
@@ -169,6 +172,16 @@ impl Http {
         }
     }
 
+    /// How a request is answered of which so much has come and no more; `unread` is the part of its head, while that is
+    /// what has come.
+    #[must_use]
+    pub fn reply_to_part(&self, unread: &[u8]) -> Reply {
+        match &self.0 {
+            State::Idle | State::Head { .. } => reply_to_head(unread),
+            State::Body(body) => Reply { keep_alive: false, ..body.request.reply },
+        }
+    }
+
     /// Takes a request from the front of the input. A rule that the peer broke is answered in `out`.
     pub(super) fn decode(&mut self, input: &mut [u8], cx: &Context<'_>, out: &mut Vec<u8>) -> Step {
         match &mut self.0 {
@@ -209,7 +222,7 @@ impl Http {
                 let request = Request::read(&head, cx);
                 self.enter_body(&head, request, &input[used..], used, cx, out)
             }
-            Err(error) => refuse_head(out, cx, error),
+            Err(error) => refuse_head(out, cx, error, input),
         }
     }
 
@@ -316,19 +329,38 @@ fn read_upgrade(head: &RequestHead<'_>, stomp: bool) -> Result<Upgrade, UpgradeE
     if !asked {
         return Err(UpgradeError::NotAsked);
     }
-    if head.field("Sec-WebSocket-Version") != Some(b"13") {
+    // Neither may be given twice (RFC 6455, sections 11.3.1 and 11.3.5).
+    if the_one(head, "Sec-WebSocket-Version") != Some(handshake::VERSION.as_bytes()) {
         return Err(UpgradeError::Version);
     }
-    let key =
-        head.field("Sec-WebSocket-Key").filter(|key| handshake::check_key(key)).ok_or(UpgradeError::Key)?;
+    let key = the_one(head, "Sec-WebSocket-Key")
+        .filter(|key| handshake::check_key(key))
+        .ok_or(UpgradeError::Key)?;
+    if !head.field_values("Sec-WebSocket-Protocol").all(handshake::check_protocols)
+        || !head.field_values("Sec-WebSocket-Extensions").all(handshake::check_extensions)
+    {
+        return Err(UpgradeError::Offer);
+    }
     let spoken: &[&'static str] = if stomp { &STOMP_SUBPROTOCOLS } else { &[] };
     let subprotocol = handshake::choose_subprotocol(head.field_values("Sec-WebSocket-Protocol"), spoken);
     Ok(Upgrade { key: key.try_into().map_err(|_| UpgradeError::Key)?, subprotocol })
 }
 
-fn refuse_head(out: &mut Vec<u8>, cx: &Context<'_>, error: HeadError) -> Step {
-    encode_last_problem(out, cx, error.status(), &error.to_string());
+/// The value of a field that is given once.
+fn the_one<'a>(head: &RequestHead<'a>, name: &str) -> Option<&'a [u8]> {
+    let mut values = head.field_values(name);
+    let first = values.next()?;
+    values.next().is_none().then_some(first)
+}
+
+fn refuse_head(out: &mut Vec<u8>, cx: &Context<'_>, error: HeadError, input: &[u8]) -> Step {
+    encode_problem(out, cx, reply_to_head(input), error.status(), &error.to_string());
     Step::new(0, Event::Failed { reason: error.reason(), status: Some(error.status()) })
+}
+
+/// Nothing but the method need be readable for content to be one thing too many (RFC 9110, section 9.3.2).
+fn reply_to_head(input: &[u8]) -> Reply {
+    Reply { head_only: request::begins_with_head_method(input), ..Reply::last() }
 }
 
 fn refuse_body(out: &mut Vec<u8>, cx: &Context<'_>, mut reply: Reply, error: BodyError) -> Step {
@@ -370,11 +402,6 @@ pub fn finish_problem(head: ResponseHead<'_>, reply: Reply, status: Status, deta
     let mut content = Vec::with_capacity(128);
     json::encode_problem(&mut content, status.code(), status.title(), detail);
     finish(head, reply, "application/problem+json", &content);
-}
-
-/// Writes an error to a peer of which no request could be read; the connection closes.
-pub fn encode_last_problem(out: &mut Vec<u8>, cx: &Context<'_>, status: Status, detail: &str) {
-    encode_problem(out, cx, Reply::last(), status, detail);
 }
 
 #[cfg(test)]

@@ -255,14 +255,16 @@ impl Shard {
         self.refuse(Reason::Upgrade);
         let detail = error.to_string();
         let status = match error {
-            UpgradeError::Key => Status::BadRequest,
+            UpgradeError::Key | UpgradeError::Offer => Status::BadRequest,
             UpgradeError::NotAsked | UpgradeError::Version => Status::UpgradeRequired,
         };
         self.count_answer(kind, status);
         self.say(id, |out, cx| {
             let mut head = http::begin(out, cx, reply, status);
             if status == Status::UpgradeRequired {
-                head = head.field("Upgrade", b"websocket").field("Sec-WebSocket-Version", b"13");
+                // Upgrade goes with its connection option, or a reader in between would pass it on (RFC 9110, 7.8).
+                head = head.field("Upgrade", b"websocket").field("Connection", b"Upgrade");
+                head = head.field("Sec-WebSocket-Version", b"13");
             }
             http::finish_problem(head, reply, status, &detail);
         });

@@ -11,6 +11,7 @@ pub(crate) mod crowd;
 pub(crate) mod http;
 pub(crate) mod metrics;
 pub(crate) mod reader;
+pub(crate) mod rules;
 pub(crate) mod sse;
 pub(crate) mod stomp;
 pub(crate) mod update;

@@ -282,6 +282,14 @@ fn opening_handshake_is_read_and_told_apart_from_others() {
     check_upgrade(&UPGRADE.replace("HTTP/1.1", "HTTP/1.0"), Err(UpgradeError::NotAsked));
     check_upgrade(&UPGRADE.replace("Version: 13", "Version: 8"), Err(UpgradeError::Version));
     check_upgrade(&UPGRADE.replace("jZQ==", "jZQ"), Err(UpgradeError::Key));
+    let twice = |line: &str| UPGRADE.replace(line, &format!("{line}{line}"));
+    check_upgrade(&twice("Sec-WebSocket-Version: 13\r\n"), Err(UpgradeError::Version));
+    check_upgrade(&twice("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"), Err(UpgradeError::Key));
+    check_upgrade(&UPGRADE.replace("v12.stomp", "v12 stomp"), Err(UpgradeError::Offer));
+    check_upgrade(
+        &UPGRADE.replace("v12.stomp", "v12.stomp\r\nSec-WebSocket-Extensions: a;;"),
+        Err(UpgradeError::Offer),
+    );
 }
 
 #[test]
@@ -316,6 +324,18 @@ fn answers_name_the_origin_that_is_let_in_and_no_other() {
     assert_eq!(listed, ["Vary: Origin", "Access-Control-Allow-Origin: http://b", EXPOSED]);
     let any = says_of_origin(&["*"], Verdict::Any);
     assert_eq!(any, ["Vary: Origin", "Access-Control-Allow-Origin: *", EXPOSED]);
+}
+
+// RFC 9110, section 9.3.2.
+#[test]
+fn head_that_breaks_a_rule_gets_no_content_either() {
+    for head in ["HEAD / HTTP/1.1\r\nExpect: x\r\nHost: a\r\n\r\n", "\r\nHEAD / HTTP/1.1\r\n\r\n", "HEAD /\0"]
+    {
+        let mut talk = idle();
+        talk.hear(head.as_bytes());
+        let out = talk.out_text();
+        assert!(out.contains("\r\nContent-Length: ") && out.ends_with("\r\n\r\n"), "{head:?}: {out}");
+    }
 }
 
 #[test]

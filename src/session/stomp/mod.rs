@@ -412,8 +412,9 @@ impl Stomp {
             self.give_receipt(out, receipt.as_deref());
             return Ok(None);
         }
+        let event = self.acknowledge(ordinal, seq)?;
         self.give_receipt(out, receipt.as_deref());
-        self.acknowledge(ordinal, seq)
+        Ok(event)
     }
 
     /// Takes an acknowledgement; one for a subscription that has ended since is late, not wrong.

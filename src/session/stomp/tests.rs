@@ -368,6 +368,9 @@ fn late_acknowledgement_is_no_error_and_an_invented_one_is() {
     let answers = check(late, "ACK\nid:0-1\nreceipt:r\n\n\0", &[]);
     assert_eq!(answers, ["RECEIPT\nreceipt-id:r\n\n\0"]);
     check_refused(|| sent("client"), "ACK\nid:1-1\n\n\0", "stomp", "no message with this id");
+    // A receipt would say that it was processed.
+    let answers = check(|| sent("client"), "ACK\nid:1-1\nreceipt:r\n\n\0", &["stomp"]);
+    assert!(answers[0].starts_with("ERROR\n") && answers[0].contains("\nreceipt-id:r\n"), "{answers:?}");
     check_refused(|| sent("client"), "ACK\nid:x\n\n\0", "stomp", "");
     check_refused(|| sent("client"), "ACK\nmessage-id:0-1\n\n\0", "stomp", "needs the header id");
 }

@@ -9,6 +9,7 @@ use std::fmt;
 
 use crate::limits::CHUNK_FRAMING_BYTES_PER_BODY_BYTE;
 use crate::report::Reason;
+use crate::wire::http::is_token_byte;
 use crate::wire::http::request::Framing;
 use crate::wire::http::response::Status;
 
@@ -303,11 +304,6 @@ fn expect(byte: u8, expected: u8, error: BodyError) -> Result<(), BodyError> {
 /// Takes text with blanks, and refuses controls: among them the LF that would end a line in a laxer reader.
 fn printable(byte: u8, error: BodyError) -> Result<(), BodyError> {
     if byte == b'\t' || !byte.is_ascii_control() { Ok(()) } else { Err(error) }
-}
-
-/// A byte of a token (RFC 9110, section 5.6.2).
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

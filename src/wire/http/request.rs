@@ -18,6 +18,7 @@ use crate::report::Reason;
 use crate::route::Method;
 use crate::wire::Parsed;
 use crate::wire::http::response::Status;
+use crate::wire::http::target;
 
 /// What a head may measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,15 +110,7 @@ impl<'a> RequestHead<'a> {
     /// (RFC 9112, section 3.2.2).
     #[must_use]
     pub fn host(&self) -> Option<&'a [u8]> {
-        if matches!(self.target, [b'/', ..] | b"*") {
-            return self.host;
-        }
-        let Some(scheme_end) = self.target.windows(3).position(|three| three == b"://") else {
-            return self.host;
-        };
-        let rest = &self.target[scheme_end + 3..];
-        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-        Some(&rest[..end])
+        target::authority_of(self.target).or(self.host)
     }
 }
 
@@ -126,6 +119,8 @@ impl<'a> RequestHead<'a> {
 pub enum HeadError {
     /// The request line is not `method SP target SP version` (RFC 9112, section 3).
     RequestLine,
+    /// The target has none of the forms that the method may have (RFC 9112, section 3.2).
+    Target,
     /// A field line breaks RFC 9112, section 5: bad name, blank before the colon, NUL, bare CR, folded line.
     FieldLine,
     /// A line does not end where it has to: a CR without LF, or something behind the version (RFC 9112,
@@ -173,6 +168,7 @@ impl HeadError {
     pub const fn status(self) -> Status {
         match self {
             Self::RequestLine
+            | Self::Target
             | Self::FieldLine
             | Self::LineEnd
             | Self::HostMissing
@@ -208,6 +204,7 @@ impl fmt::Display for HeadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RequestLine => f.write_str("the request line is not method, target and version"),
+            Self::Target => f.write_str("the target is neither a path nor an http uri"),
             Self::FieldLine => f.write_str("a header line is not a name, a colon and a value"),
             Self::LineEnd => f.write_str("a line does not end in CR LF or LF where it has to"),
             Self::Version => f.write_str("the version is not HTTP/1.0 or HTTP/1.1"),
@@ -331,6 +328,9 @@ fn complete<'a>(
     if used > limits.head_bytes_max {
         return Err(HeadError::HeadTooLong { bytes_max: limits.head_bytes_max });
     }
+    if !target::is_target_of(line.method, line.target.as_bytes()) {
+        return Err(HeadError::Target);
+    }
     let mut seen = Seen::default();
     for header in headers {
         seen.take(header)?;
@@ -375,6 +375,12 @@ fn unfinished_target_is_too_long(input: &[u8], scanned: usize, bytes_max: usize)
 
 fn leading_empty_bytes(input: &[u8]) -> usize {
     input.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(input.len())
+}
+
+/// Whether input that is no request head all the same begins as one that wants no content back.
+#[must_use]
+pub fn begins_with_head_method(input: &[u8]) -> bool {
+    input[leading_empty_bytes(input)..].starts_with(b"HEAD ")
 }
 
 /// Whether an empty line that follows one with text ends behind the first `scanned` bytes.
@@ -494,9 +500,8 @@ impl<'a> Seen<'a> {
                 self.codings = codings.fold(self.codings, Codings::then);
             }
             Known::Expect => {
-                let understood = value.eq_ignore_ascii_case(b"100-continue");
-                self.expect_continue |= understood;
-                self.expect_other |= !understood;
+                self.expect_continue |= list_has(value, "100-continue");
+                self.expect_other |= list_has_other(value, "100-continue");
             }
             Known::Upgrade => self.websocket |= list_has(value, "websocket"),
             Known::Origin => self.origin = true,
@@ -511,7 +516,8 @@ impl<'a> Seen<'a> {
         if self.host.replace(value).is_some() {
             return Err(HeadError::HostRepeated);
         }
-        if value.iter().all(|byte| is_authority_byte(*byte)) { Ok(()) } else { Err(HeadError::HostInvalid) }
+        // An empty one is what a URI without an authority has.
+        if value.is_empty() || target::is_authority(value) { Ok(()) } else { Err(HeadError::HostInvalid) }
     }
 
     fn take_length(&mut self, value: &[u8]) -> Result<(), HeadError> {
@@ -577,10 +583,10 @@ fn list_has(list: &[u8], token: &str) -> bool {
         .any(|element| element.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// Bytes of `uri-host [ ":" port ]` (RFC 3986, section 3.2.2): unreserved, sub-delims, `%`, and `:` `[` `]`.
-/// No `@`: user information in `Host` is nobody's authority.
-fn is_authority_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(&byte)
+/// Whether a comma list holds anything but a token; empty elements do not count.
+fn list_has_other(list: &[u8], token: &str) -> bool {
+    let mut elements = list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    elements.any(|element| !element.is_empty() && !element.eq_ignore_ascii_case(token.as_bytes()))
 }
 
 #[cfg(test)]
@@ -746,7 +752,7 @@ mod tests {
         check_refused("GET / HTTP/1.1\r\n\r\n", HeadError::HostMissing);
         check_refused("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", HeadError::HostRepeated);
         check_refused("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", HeadError::HostRepeated);
-        for bad in ["a b", "a/b", "u@a", "a\\b", "\"a\"", "a?b", "\u{e9}"] {
+        for bad in ["a b", "a/b", "u@a", "a\\b", "\"a\"", "a?b", "\u{e9}", "a:b", ":80", "[::1"] {
             check_refused(&format!("GET / HTTP/1.1\r\nHost: {bad}\r\n\r\n"), HeadError::HostInvalid);
         }
     }
@@ -828,6 +834,9 @@ mod tests {
             assert_eq!(read.status(), Status::BadRequest, "{line}");
         }
         check_refused("\rGET / HTTP/1.1\r\n\r\n", HeadError::LineEnd);
+        for line in ["GET x HTTP/1.1", "GET * HTTP/1.1", "GET http:///x HTTP/1.1", "CONNECT a: HTTP/1.1"] {
+            check_refused(&format!("{line}\r\nHost: a\r\n\r\n"), HeadError::Target);
+        }
     }
 
     #[test]
@@ -845,7 +854,10 @@ mod tests {
         expects(&with_fields("Expect: 100-continue\r\n"), false);
         expects(&with_fields("Expect: 100-continue\r\nContent-Length: 0\r\n"), false);
         expects("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", false);
+        expects(&with_fields("Expect: , 100-continue,,100-continue\r\nContent-Length: 5\r\n"), true);
+        expects(&with_fields("Expect:\r\nContent-Length: 5\r\n"), false);
         check_refused(&with_fields("Expect: 200-ok\r\n"), HeadError::Expectation);
+        check_refused(&with_fields("Expect: 100-continue, 200-ok\r\n"), HeadError::Expectation);
         assert_eq!(HeadError::Expectation.status(), Status::ExpectationFailed);
     }
 

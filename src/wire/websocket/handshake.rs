@@ -7,6 +7,8 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use sha1::{Digest, Sha1};
 
+use crate::wire::http::is_token_byte;
+
 /// The one version of the protocol there is; a request for another gets 426 and this (section 4.4).
 pub const VERSION: &str = "13";
 
@@ -61,6 +63,53 @@ pub fn choose_subprotocol<'a>(
     let rank = |offer: &[u8]| supported.iter().position(|name| name.as_bytes() == offer.trim_ascii());
     let best = offers.flat_map(|line| line.split(|byte| *byte == b',')).filter_map(rank).min();
     best.map(|rank| supported[rank])
+}
+
+/// Whether a `Sec-WebSocket-Protocol` line is a list of tokens (section 4.3); empty elements do not count.
+#[must_use]
+pub fn check_protocols(line: &[u8]) -> bool {
+    let mut elements = line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    elements.all(|element| element.is_empty() || is_token(element))
+}
+
+/// Whether a `Sec-WebSocket-Extensions` line is written as section 9.1 has it: none is spoken here, but "the recipient of
+/// such malformed data MUST immediately _Fail the WebSocket Connection_".
+#[must_use]
+pub fn check_extensions(line: &[u8]) -> bool {
+    // A quoted value is a token too, so no comma and no semicolon is part of one.
+    let mut elements = line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    elements.all(|element| element.is_empty() || is_extension(element))
+}
+
+fn is_extension(element: &[u8]) -> bool {
+    let mut parts = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    parts.next().is_some_and(is_token) && parts.all(is_extension_param)
+}
+
+/// `token [ "=" ( token / quoted-string ) ]`, where the string, without its quotes and escapes, is a token again.
+fn is_extension_param(param: &[u8]) -> bool {
+    let Some(equals) = param.iter().position(|byte| *byte == b'=') else { return is_token(param) };
+    let (name, value) = (param[..equals].trim_ascii_end(), param[equals + 1..].trim_ascii_start());
+    is_token(name)
+        && match value {
+            [b'"', quoted @ .., b'"'] => is_escaped_token(quoted),
+            plain => is_token(plain),
+        }
+}
+
+fn is_escaped_token(quoted: &[u8]) -> bool {
+    let mut bytes = quoted.iter();
+    while let Some(byte) = bytes.next() {
+        let plain = if *byte == b'\\' { bytes.next() } else { Some(byte) };
+        if !plain.is_some_and(|plain| is_token_byte(*plain)) {
+            return false;
+        }
+    }
+    !quoted.is_empty()
+}
+
+fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
 }
 
 /// Appends the answer 101 to a request with this key (section 4.2.2); `extra_fields` are written as given.
@@ -147,6 +196,47 @@ mod tests {
         check_choice(&[], None);
         check_choice(&["", ",, ,"], None);
         check_choice(&["chat", "V12.STOMP", "v12.stomp2"], None);
+    }
+
+    #[test]
+    fn offered_subprotocols_are_tokens() {
+        for good in ["", "chat", "v12.stomp, v11.stomp", ", a ,,b\t,"] {
+            assert!(check_protocols(good.as_bytes()), "{good}");
+        }
+        for bad in ["a b", "a;b", "\"a\"", "a, b/c", "\u{e9}", "a=b"] {
+            assert!(!check_protocols(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn offered_extensions_are_tokens_with_parameters() {
+        for good in [
+            "",
+            "x-webkit-deflate-frame",
+            "permessage-deflate; client_max_window_bits, permessage-deflate",
+            "a;b=c ; d = \"e\";f=\"\\g\" , , h",
+        ] {
+            assert!(check_extensions(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "a b",
+            ";",
+            "a;",
+            "a;;b",
+            ";b",
+            "a=b",
+            "a;b=",
+            "a;=c",
+            "a;b=\"",
+            "a;b=\"\"",
+            "a;b=\"c d\"",
+            "a;b=\"c\\\"",
+            "a;b=\"c,d\"",
+            "a;b=c=d",
+            "\"a\"",
+        ] {
+            assert!(!check_extensions(bad.as_bytes()), "{bad}");
+        }
     }
 
     #[test]
