@@ -17,6 +17,9 @@ pub(super) const SHARDS: usize = 2;
 /// The wall clock at tick 0.
 const UNIX_MS: u64 = 1_767_225_600_000;
 
+/// What the tables may keep of the groups that were in them.
+const TABLE_BYTES_MAX: u64 = 64 * 1024;
+
 /// Things done for one step before it counts as never coming to rest: a step does some thousands at most.
 const DEEDS_MAX: usize = 200_000;
 
@@ -267,6 +270,7 @@ impl Server {
             deeds += done;
             assert!(deeds < DEEDS_MAX, "it does not come to rest");
             if done == 0 {
+                self.shards.iter().for_each(Shard::check_held);
                 return;
             }
         }
@@ -403,6 +407,7 @@ impl Server {
         for shard in &self.shards {
             let report = shard.report();
             assert_eq!((report.groups, report.members), (0, 0), "groups and members are left behind");
+            assert!(report.held_bytes < TABLE_BYTES_MAX, "{} bytes are held for nobody", report.held_bytes);
             assert_eq!(report.parked.iter().sum::<u64>() + report.subscriptions.iter().sum::<u64>(), 0);
         }
     }
