@@ -23,31 +23,6 @@ fn newest_update_is_answered_with_its_seq_as_etag() {
     server.stop();
 }
 
-#[track_caller]
-fn check_if_none_match(condition: impl Fn(u64) -> String, status: u16) {
-    let server = Server::start(&[]);
-    let published = server.publish(3, "alice", 1, 2);
-    let condition = condition(published.seq);
-    let answer = server.get_with("/location/cur/3", &[("If-None-Match", &condition)]).expect_status(status);
-    assert_eq!(answer.header("ETag"), Some(format!("\"{}\"", published.seq).as_str()), "{condition}");
-    assert_eq!(answer.body.is_empty(), status == 304, "{condition}");
-}
-
-#[test]
-fn matching_if_none_match_is_answered_304() {
-    check_if_none_match(|seq| format!("\"{seq}\""), 304);
-    check_if_none_match(|seq| format!("W/\"{seq}\""), 304);
-    check_if_none_match(|seq| format!("\"1\", W/\"2\" ,\"{seq}\""), 304);
-    check_if_none_match(|_| "*".to_owned(), 304);
-}
-
-#[test]
-fn other_if_none_match_is_answered_200() {
-    check_if_none_match(|seq| format!("\"{}\"", seq + 1), 200);
-    check_if_none_match(|seq| format!("\"{seq}0\""), 200);
-    check_if_none_match(|_| "\"*\"".to_owned(), 200);
-}
-
 #[test]
 fn empty_group_is_answered_with_a_location_that_nobody_stored() {
     let server = Server::start(&[]);
