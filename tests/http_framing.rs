@@ -5,7 +5,7 @@ mod harness;
 
 use harness::Server;
 use harness::http::{Wire, get, post};
-use harness::rules::{chunked, posting};
+use harness::rules::http::{chunked, posting};
 
 /// Sends raw bytes and checks that they are one request, answered with this status, and that the next is read.
 #[track_caller]

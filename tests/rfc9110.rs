@@ -5,7 +5,8 @@
 mod harness;
 
 use harness::http::{Answer, Wire};
-use harness::rules::{Bench, GROUP, LOCATION, closes, getting, goes_on, line, posting};
+use harness::rules::http::{closes, getting, goes_on, line, posting};
+use harness::rules::{Bench, GROUP, LOCATION};
 use harness::websocket::upgrade;
 
 /// A request of the group's newest update with these header lines.

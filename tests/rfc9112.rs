@@ -5,7 +5,8 @@
 mod harness;
 
 use harness::http::{Wire, post};
-use harness::rules::{Bench, LOCATION, chunked, closes, getting, goes_on, line, posting};
+use harness::rules::http::{chunked, closes, getting, goes_on, line, posting};
+use harness::rules::{Bench, LOCATION};
 
 #[test]
 fn section_2_message_parsing() {

@@ -10,7 +10,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
 
 use super::Server;
-use super::http::Answer;
+use super::http::{Answer, Wire};
 use super::update::Update;
 
 /// First byte of a frame: FIN and an opcode.
@@ -19,6 +19,8 @@ pub(crate) const TEXT: u8 = 0x81;
 pub(crate) const BINARY: u8 = 0x82;
 /// A close frame.
 pub(crate) const CLOSE: u8 = 0x88;
+/// A pong.
+pub(crate) const PONG: u8 = 0x8a;
 /// A ping.
 pub(crate) const PING: u8 = 0x89;
 /// The first fragment of a text message.
@@ -212,6 +214,24 @@ pub(crate) fn unmasked_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = head(first, payload.len(), 0);
     bytes.extend_from_slice(payload);
     bytes
+}
+
+/// Reads one frame of the server's: its first byte and its payload. It has no mask, and its length takes no more bytes
+/// than it needs.
+#[track_caller]
+pub(crate) fn take_frame(wire: &mut Wire) -> (u8, Vec<u8>) {
+    let start = wire.take(2);
+    let (first, short) = (start[0], start[1]);
+    assert!(short < 0x80, "a server masks nothing: {start:02x?}");
+    let more = match short {
+        126 => wire.take(2),
+        127 => wire.take(8),
+        _ => Vec::new(),
+    };
+    let length = more.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    let length = if more.is_empty() { usize::from(short) } else { length };
+    assert_eq!(head(first, length, 0), [start, more].concat(), "lengths are written as short as can be");
+    (first, wire.take(length))
 }
 
 fn head(first: u8, length: usize, mask_bit: u8) -> Vec<u8> {

@@ -1,55 +1,9 @@
-//! Rules of a standard as rows of raw bytes: how they are answered, and proof of what became of what lies behind them.
-//!
-//! A table runs against one server. Behind each row's bytes, in the same write, lies something that would publish; the
-//! server's count of publishes then says whether it was taken. A table tells of every row that fails, not of the first.
+//! Rules of HTTP: one request a row, and a publish behind it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use super::Server;
-use super::http::{Answer, Wire, post};
-use super::metrics::Scrape;
-
-/// The group that rows publish to.
-pub(crate) const GROUP: u64 = 3;
-
-/// A location that a row publishes, 30 bytes.
-pub(crate) const LOCATION: &str = r#"{"member":"alice","x":1,"y":2}"#;
-
-/// What lies behind a row publishes this member.
-pub(crate) const BEHIND: &str = "behind";
-
-/// A server for the rows of a table, and a connection of its own to ask it what was published.
-pub(crate) struct Bench {
-    /// The server.
-    pub(crate) server: Server,
-    probe: Wire,
-}
+use super::{BEHIND, Bench, GROUP, cut, location_behind};
+use crate::harness::http::{Answer, Wire, post};
 
 impl Bench {
-    /// Starts a server with one worker, so that a connection that has ended has done all that it ever will.
-    #[track_caller]
-    pub(crate) fn start(flags: &[&str]) -> Self {
-        let server = Server::start(&[&["--workers", "1"], flags].concat());
-        let probe = Wire::connect(&server);
-        Self { server, probe }
-    }
-
-    /// How many publishes have been numbered.
-    #[track_caller]
-    pub(crate) fn publishes(&mut self) -> u64 {
-        self.probe.send_get("/metrics");
-        let scrape = Scrape::parse(&self.probe.answer().expect_status(200).text());
-        scrape.sum("geoloop_publishes_total", &[]) as u64
-    }
-
-    /// Checks rows one after the other and fails with all that are wrong.
-    #[track_caller]
-    pub(crate) fn check_each<R>(&mut self, rows: &[R], rule: fn(&R) -> String, check: fn(&mut Self, &R)) {
-        let fails = |row: &&R| catch_unwind(AssertUnwindSafe(|| check(self, row))).is_err();
-        let failed: Vec<String> = rows.iter().filter(fails).map(rule).collect();
-        assert!(failed.is_empty(), "{} of {} rows:\n{}", failed.len(), rows.len(), failed.join("\n"));
-    }
-
     /// Checks rows of HTTP.
     #[track_caller]
     pub(crate) fn check(&mut self, rows: &[Row]) {
@@ -59,8 +13,7 @@ impl Bench {
     fn check_row(&mut self, row: &Row) {
         let before = self.publishes();
         let mut wire = Wire::connect(&self.server);
-        let body = LOCATION.replace("alice", BEHIND);
-        let behind = post(&format!("/location/share/{GROUP}"), &body);
+        let behind = post(&format!("/location/share/{GROUP}"), &location_behind());
         wire.send([&row.sent[..], behind.as_bytes()].concat());
         let answer = if row.asks("HEAD ") { wire.head() } else { wire.answer() };
         assert_eq!(answer.status, row.status, "{answer:?} {}", answer.text());
@@ -134,9 +87,7 @@ impl Row {
     }
 
     fn name(&self) -> String {
-        let shown = self.sent.escape_ascii().to_string();
-        let cut = shown.char_indices().nth(200).map_or(shown.len(), |(at, _)| at);
-        format!("{}: {}", self.rule, &shown[..cut])
+        format!("{}: {}", self.rule, cut(&self.sent))
     }
 }
 
