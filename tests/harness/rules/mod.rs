@@ -4,6 +4,7 @@
 //! server's count of publishes then says whether it was taken. A table tells of every row that fails, not of the first.
 
 pub(crate) mod http;
+pub(crate) mod stomp;
 pub(crate) mod websocket;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
