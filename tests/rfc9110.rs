@@ -372,7 +372,7 @@ fn section_15_status_codes() {
         assert!(detail.is_ascii() && !detail.ends_with('.'), "{detail}");
     };
     Bench::start(&["--max-body-bytes", "64", "--no-simulate"]).check(&[
-        goes_on("15.3.5: 204 has no content", line("GET /location/cur/3 HTTP/1.1"), 204),
+        goes_on("15.3.5: 204 has no content", line("GET /location/cur/9 HTTP/1.1"), 204),
         goes_on("15.5.1: 400", posting("Content-Length: 1\r\n", "{"), 400).saying(explains),
         goes_on("15.5.5: 404", line("GET /nowhere HTTP/1.1"), 404).saying(explains),
         goes_on("15.5.6: 405", line("PUT /location/cur/3 HTTP/1.1"), 405).saying(explains),

@@ -1,6 +1,6 @@
 //! Rules of HTTP: one request a row, and a publish behind it.
 
-use super::{BEHIND, Bench, GROUP, cut, location_behind};
+use super::{BEHIND, Bench, Cut, GROUP, location_behind, start_of};
 use crate::harness::http::{Answer, Wire, post};
 
 impl Bench {
@@ -11,10 +11,16 @@ impl Bench {
     }
 
     fn check_row(&mut self, row: &Row) {
+        for cut in Cut::of(matches!(row.then, Then::GoesOn)) {
+            self.check_row_in(row, cut);
+        }
+    }
+
+    fn check_row_in(&mut self, row: &Row, cut: Cut) {
         let before = self.publishes();
         let mut wire = Wire::connect(&self.server);
         let behind = post(&format!("/location/share/{GROUP}"), &location_behind());
-        wire.send([&row.sent[..], behind.as_bytes()].concat());
+        cut.send(&mut wire, &row.sent, behind.as_bytes());
         let answer = if row.asks("HEAD ") { wire.head() } else { wire.answer() };
         assert_eq!(answer.status, row.status, "{answer:?} {}", answer.text());
         answer.needed_header("Date");
@@ -87,7 +93,7 @@ impl Row {
     }
 
     fn name(&self) -> String {
-        format!("{}: {}", self.rule, cut(&self.sent))
+        format!("{}: {}", self.rule, start_of(&self.sent))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Rules of a standard as rows of raw bytes: how they are answered, and proof of what became of what lies behind them.
 //!
-//! A table runs against one server. Behind each row's bytes, in the same write, lies something that would publish; the
-//! server's count of publishes then says whether it was taken. A table tells of every row that fails, not of the first.
+//! A table runs against one server, each row whole and in pieces. Directly behind a row's bytes lies something that would
+//! publish; the server's count of publishes then says whether it was taken. A table tells of every row that fails, not of
+//! the first.
 
 pub(crate) mod http;
 pub(crate) mod stomp;
@@ -55,13 +56,47 @@ impl Bench {
     }
 }
 
+/// How the bytes of a row come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// In one write, with what lies behind them.
+    Whole,
+    /// Byte by byte.
+    Bytes,
+    /// In two writes, the second with the last byte and what lies behind: a server that has closed by then is not
+    /// written to for long.
+    LastByte,
+}
+
+impl Cut {
+    /// The ways to send a row that does, or does not, go on.
+    fn of(goes_on: bool) -> [Self; 2] {
+        [Self::Whole, if goes_on { Self::Bytes } else { Self::LastByte }]
+    }
+
+    #[track_caller]
+    fn send(self, wire: &mut Wire, row: &[u8], behind: &[u8]) {
+        let all = [row, behind].concat();
+        // A long row is long to reach a limit, and takes its time byte by byte.
+        let pieces = match self {
+            Self::Whole => all.len(),
+            Self::Bytes if all.len() < 2048 => 1,
+            Self::Bytes | Self::LastByte => row.len().saturating_sub(1).max(1),
+        };
+        let (first, rest) = all.split_at(pieces.min(all.len()));
+        wire.send(first);
+        let piece = if self == Self::Bytes { pieces } else { rest.len().max(1) };
+        rest.chunks(piece).for_each(|piece| wire.send(piece));
+    }
+}
+
 /// What lies behind a row: a location like a row's own, of another member.
 fn location_behind() -> String {
     LOCATION.replace("alice", BEHIND)
 }
 
 /// The start of what was sent, fit to be shown.
-fn cut(sent: &[u8]) -> String {
+fn start_of(sent: &[u8]) -> String {
     let shown = sent.escape_ascii().to_string();
     let end = shown.char_indices().nth(200).map_or(shown.len(), |(at, _)| at);
     shown[..end].to_owned()

@@ -1,6 +1,6 @@
 //! Rules of STOMP: the frames of a row, and a SEND behind them in the same message.
 
-use super::{Bench, GROUP, cut, location_behind};
+use super::{Bench, Cut, GROUP, location_behind, start_of};
 use crate::harness::http::Wire;
 use crate::harness::websocket::{BINARY, CLOSE, TEXT, frame, take_frame, upgrade};
 
@@ -13,6 +13,12 @@ impl Bench {
     }
 
     fn check_stomp_row(&mut self, row: &StompRow) {
+        for cut in Cut::of(matches!(row.then, Then::GoesOn)) {
+            self.check_stomp_row_in(row, cut);
+        }
+    }
+
+    fn check_stomp_row_in(&mut self, row: &StompRow, cut: Cut) {
         let before = self.publishes();
         let mut wire = Wire::connect(&self.server);
         wire.send(upgrade("/location"));
@@ -26,7 +32,9 @@ impl Bench {
         let behind = format!("SEND\ndestination:/pub/share/{GROUP}\nreceipt:behind\n\n{location}\0");
         let message = [&row.sent[..], behind.as_bytes()].concat();
         let kind = if std::str::from_utf8(&message).is_ok() { TEXT } else { BINARY };
-        wire.send(frame(kind, &message));
+        let message = frame(kind, &message);
+        let (front, back) = message.split_at(message.len() - behind.len());
+        cut.send(&mut wire, front, back);
         for text in &row.says {
             expect_text(&mut wire, text);
         }
@@ -113,7 +121,7 @@ impl StompRow {
     }
 
     fn name(&self) -> String {
-        format!("{} ({}): {}", self.rule, self.version.unwrap_or("not connected"), cut(&self.sent))
+        format!("{} ({}): {}", self.rule, self.version.unwrap_or("not connected"), start_of(&self.sent))
     }
 
     fn new(rule: &'static str, sent: impl AsRef<[u8]>, then: Then) -> Self {

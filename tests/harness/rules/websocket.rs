@@ -1,6 +1,6 @@
 //! Rules of WebSocket: the frames of a row, and a message behind them that would be published.
 
-use super::{BEHIND, Bench, GROUP, cut, location_behind};
+use super::{BEHIND, Bench, Cut, GROUP, location_behind, start_of};
 use crate::harness::http::Wire;
 use crate::harness::update::Update;
 use crate::harness::websocket::{CLOSE, PONG, TEXT, frame, take_frame, upgrade};
@@ -14,12 +14,18 @@ impl Bench {
     }
 
     fn check_frame_row(&mut self, row: &FrameRow) {
+        for cut in Cut::of(matches!(row.then, After::GoesOn)) {
+            self.check_frame_row_in(row, cut);
+        }
+    }
+
+    fn check_frame_row_in(&mut self, row: &FrameRow, cut: Cut) {
         let before = self.publishes();
         let mut wire = Wire::connect(&self.server);
         wire.send(upgrade(&format!("/ws/{GROUP}")));
         wire.head().expect_status(101);
         let behind = frame(TEXT, location_behind().as_bytes());
-        wire.send([&row.sent[..], &behind].concat());
+        cut.send(&mut wire, &row.sent, &behind);
         let mut published = row.unheard;
         for heard in &row.hears {
             published += u64::from(heard.check(take_frame(&mut wire)));
@@ -29,19 +35,31 @@ impl Bench {
                 published += u64::from(Heard::Update(BEHIND).check(take_frame(&mut wire)));
             }
             After::Fails(code) => {
-                let (first, payload) = take_frame(&mut wire);
+                let (first, payload) = take_last_frame(&mut wire, row.unheard);
                 assert_eq!((first, payload.get(..2)), (CLOSE, Some(&code.to_be_bytes()[..])), "{payload:?}");
                 let reason = std::str::from_utf8(&payload[2..]).expect("a reason is UTF-8");
                 assert!((1..=123).contains(&reason.len()), "{reason}");
                 wire.expect_end();
             }
             After::Closes(payload) => {
-                assert_eq!(take_frame(&mut wire), (CLOSE, payload.clone()));
+                assert_eq!(take_last_frame(&mut wire, row.unheard), (CLOSE, payload.clone()));
                 wire.expect_end();
             }
         }
         assert_eq!(self.publishes() - before, published, "each publish that was taken is one that was heard");
     }
+}
+
+/// Reads the last frame, before which so many updates may come.
+#[track_caller]
+fn take_last_frame(wire: &mut Wire, updates: u64) -> (u8, Vec<u8>) {
+    let mut last = take_frame(wire);
+    for _ in 0..updates {
+        if last.0 == TEXT {
+            last = take_frame(wire);
+        }
+    }
+    last
 }
 
 /// One rule of WebSocket: the bytes of frames, and what the server sends back.
@@ -89,10 +107,10 @@ enum After {
 
 impl FrameRow {
     fn name(&self) -> String {
-        format!("{}: {}", self.rule, cut(&self.sent))
+        format!("{}: {}", self.rule, start_of(&self.sent))
     }
 
-    /// Also publishes so much that is not heard any more: the last word drops what is queued.
+    /// Also publishes so much, heard or not: the last word drops what is queued.
     pub(crate) fn taking(mut self, publishes: u64) -> Self {
         self.unheard = publishes;
         self
