@@ -164,6 +164,16 @@ impl Http {
         }
     }
 
+    /// How a request is answered of which so much has come and no more; `unread` is the part of its head, while that is
+    /// what has come.
+    #[must_use]
+    pub fn reply_to_part(&self, unread: &[u8]) -> Reply {
+        match &self.0 {
+            State::Idle | State::Head { .. } => reply_to_head(unread),
+            State::Body(body) => Reply { keep_alive: false, ..body.request.reply },
+        }
+    }
+
     /// Takes a request from the front of the input. A rule that the peer broke is answered in `out`.
     pub(super) fn decode(&mut self, input: &mut [u8], cx: &Context<'_>, out: &mut Vec<u8>) -> Step {
         match &mut self.0 {
@@ -336,10 +346,13 @@ fn the_one<'a>(head: &RequestHead<'a>, name: &str) -> Option<&'a [u8]> {
 }
 
 fn refuse_head(out: &mut Vec<u8>, cx: &Context<'_>, error: HeadError, input: &[u8]) -> Step {
-    // Nothing but the method need have been readable for content to be one thing too many (RFC 9110, section 9.3.2).
-    let reply = Reply { head_only: request::begins_with_head_method(input), ..Reply::last() };
-    encode_problem(out, cx, reply, error.status(), &error.to_string());
+    encode_problem(out, cx, reply_to_head(input), error.status(), &error.to_string());
     Step::new(0, Event::Failed { reason: error.reason(), status: Some(error.status()) })
+}
+
+/// Nothing but the method need be readable for content to be one thing too many (RFC 9110, section 9.3.2).
+fn reply_to_head(input: &[u8]) -> Reply {
+    Reply { head_only: request::begins_with_head_method(input), ..Reply::last() }
 }
 
 fn refuse_body(out: &mut Vec<u8>, cx: &Context<'_>, mut reply: Reply, error: BodyError) -> Step {
@@ -381,11 +394,6 @@ pub fn finish_problem(head: ResponseHead<'_>, reply: Reply, status: Status, deta
     let mut content = Vec::with_capacity(128);
     json::encode_problem(&mut content, status.code(), status.title(), detail);
     finish(head, reply, "application/problem+json", &content);
-}
-
-/// Writes an error to a peer of which no request could be read; the connection closes.
-pub fn encode_last_problem(out: &mut Vec<u8>, cx: &Context<'_>, status: Status, detail: &str) {
-    encode_problem(out, cx, Reply::last(), status, detail);
 }
 
 #[cfg(test)]

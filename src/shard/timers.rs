@@ -158,7 +158,11 @@ impl Shard {
     fn time_out(&mut self, id: ConnId, reason: Reason, detail: &str) {
         self.refuse(reason);
         self.count_answer(report::Asked::Unknown, Status::RequestTimeout);
-        self.say(id, |out, cx| http::encode_last_problem(out, cx, Status::RequestTimeout, detail));
+        let Some(conn) = self.conns.get(id) else { return };
+        let Session::Http(session) = &conn.session else { return };
+        let unread = conn.unread.as_ref().map_or(&[][..], |unread| &unread.bytes);
+        let reply = session.reply_to_part(unread);
+        self.say(id, |out, cx| http::encode_problem(out, cx, reply, Status::RequestTimeout, detail));
         self.close_when_written(id);
     }
 

@@ -72,6 +72,18 @@ fn waits_that_are_too_long_end() {
     check_timeout(&upgrade("/location"), seconds(10), "\u{fffd}", Some(Reason::ConnectTimeout));
 }
 
+// RFC 9110, section 9.3.2: an answer to a HEAD has no content, whatever it says.
+#[test]
+fn half_a_head_request_is_timed_out_without_content() {
+    for half in ["HEAD / HT", "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n123"] {
+        let mut driver = Driver::new(1);
+        let peer = driver.connect(0, half);
+        driver.take(peer);
+        let got = got_at(&mut driver, peer, Duration::from_secs(10));
+        assert!(got.starts_with("HTTP/1.1 408 ") && got.ends_with("\r\n\r\n"), "{got}");
+    }
+}
+
 #[test]
 fn dribbled_head_is_held_against_its_first_byte() {
     let mut driver = Driver::new(1);
