@@ -230,6 +230,8 @@ fn section_6_1_transfer_encoding() {
         ",",
         ",chunked",
         "chunked,",
+        "chunked\u{a0}",
+        "\u{2003}chunked",
     ] {
         rows.push(closes("6.3: chunked is not the last coding, once", coding(bad), 400));
     }
@@ -291,6 +293,7 @@ fn section_6_3_message_body_length() {
         "1_0",
         "\"5\"",
         "\u{ff15}",
+        "5\u{a0}",
         "18446744073709551616",
         "99999999999999999999999999",
         "NaN",
