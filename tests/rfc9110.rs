@@ -235,7 +235,6 @@ fn section_10_1_1_expect() {
     let with = |expect: &str| posting(&format!("Expect: {expect}\r\n{length}"), LOCATION);
     let old = with("100-continue").replace("HTTP/1.1", "HTTP/1.0");
     Bench::start(&[]).check(&[
-        // The body is there, so 100 goes without saying: the first answer is the last.
         goes_on("10.1.1: 100-continue, and the body at once", with("100-continue"), 200),
         goes_on("10.1.1: in any case", with("100-CONTINUE"), 200),
         goes_on("10.1.1: as a list", with(",100-continue, ,100-continue"), 200),

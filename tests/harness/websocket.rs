@@ -216,10 +216,19 @@ pub(crate) fn unmasked_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Reads one frame of the server's: its first byte and its payload. It has no mask, and its length takes no more bytes
-/// than it needs.
+/// Reads one frame of the server's, its first byte and its payload; Pings are passed over. It has no mask, and its length
+/// takes no more bytes than it needs.
 #[track_caller]
 pub(crate) fn take_frame(wire: &mut Wire) -> (u8, Vec<u8>) {
+    let (mut first, mut payload) = take_any_frame(wire);
+    while first == PING {
+        (first, payload) = take_any_frame(wire);
+    }
+    (first, payload)
+}
+
+#[track_caller]
+fn take_any_frame(wire: &mut Wire) -> (u8, Vec<u8>) {
     let start = wire.take(2);
     let (first, short) = (start[0], start[1]);
     assert!(short < 0x80, "a server masks nothing: {start:02x?}");

@@ -21,7 +21,11 @@ impl Bench {
         let mut wire = Wire::connect(&self.server);
         let behind = post(&format!("/location/share/{GROUP}"), &location_behind());
         cut.send(&mut wire, &row.sent, behind.as_bytes());
-        let answer = if row.asks("HEAD ") { wire.head() } else { wire.answer() };
+        let mut answer = if row.asks("HEAD ") { wire.head() } else { wire.answer() };
+        // Where a body comes in pieces the server may say that it waits, but never to HTTP/1.0 (RFC 9110, section 15.2).
+        if answer.status == 100 && !row.speaks_1_0() {
+            answer = wire.answer();
+        }
         assert_eq!(answer.status, row.status, "{answer:?} {}", answer.text());
         answer.needed_header("Date");
         if answer.status == 204 || row.speaks_1_0() {
