@@ -120,7 +120,8 @@ impl Answer {
             assert!(named.next().is_none() || name == "Vary", "{name} twice in {head}");
             value
         };
-        let closes = value("Connection") == Some("close");
+        // A list, whose items may come in several lines (RFC 9110, section 5.3).
+        let closes = fields.contains(&("Connection", "close"));
         let (length, kind) = (value("Content-Length"), value("Content-Type"));
         let is_event_stream = kind == Some("text/event-stream");
         let mut answer = Self { status, bytes: head_end + 4, closes, is_stream: false };
