@@ -14,7 +14,7 @@ use crate::figures::{Latencies, compare, print};
 use crate::fleet::{Fleet, PeerId, Said, Setup};
 use crate::harness::stomp::frame;
 use crate::peer::{Dialect, What, text_frame};
-use crate::process::Process;
+use crate::process::{Effort, Process};
 use crate::size::Size;
 
 const GROUP: u64 = 3;
@@ -329,8 +329,7 @@ impl Scene {
         }
         self.publishers = self.publishers.starting_now(&self.fleet);
         self.pollers.due = self.fleet.now();
-        let process = Process(self.server.process_id());
-        let (began, cpu) = (self.fleet.now(), process.cpu_seconds());
+        let effort = Effort::begin(Process(self.server.process_id()), self.fleet.now());
         while self.publishers.sent() < self.plan.publishes {
             self.publishers.publish(&mut self.fleet);
             self.pollers.poll(&mut self.fleet);
@@ -338,8 +337,7 @@ impl Scene {
             let due = self.publishers.due().min(self.pollers.due).min(self.dribblers.due);
             self.turn(due);
         }
-        let seconds = (self.fleet.now() - began) as f64 / 1e6;
-        let cpu = 100.0 * (process.cpu_seconds() - cpu) / seconds;
+        let effort = effort.row(self.fleet.now());
         let deadline = patience(&self.fleet);
         while !self.audience.has_heard(self.plan.publishes) {
             assert!(self.fleet.now() < deadline, "not all have heard {} updates", self.plan.publishes);
@@ -356,7 +354,7 @@ impl Scene {
             let value =
                 format!("{bytes} bytes sent one by one, {completed} completed, {ended} ended and came back");
             print(what, &name, value);
-            print(what, &format!("{name}, the server's CPU"), format!("{cpu:.1} % of a core"));
+            print(what, &format!("{name}, the server's CPU"), effort);
         }
         self.fleet.close_all();
         self.server.stop();

@@ -5,7 +5,7 @@ use crate::audience::{Hearer, Publishers, patience};
 use crate::figures::{Latencies, print};
 use crate::fleet::{Fleet, PeerId, Said, Setup};
 use crate::peer::{Dialect, What};
-use crate::process::Process;
+use crate::process::{Effort, Process};
 use crate::size::Size;
 
 const GROUP: u64 = 3;
@@ -78,10 +78,9 @@ pub(crate) fn run(size: Size) {
     let first_publisher = house.insiders().next().expect("somebody is inside");
     let publishers = Publishers::new(&house.fleet, &[first_publisher.1], GROUP, 1, plan.per_second);
     house.publishers = Some(publishers);
-    let (began, cpu, refused) = (house.fleet.now(), process.cpu_seconds(), house.refused);
+    let (effort, refused) = (Effort::begin(process, house.fleet.now()), house.refused);
     house.publish(plan.publishes);
-    let seconds = (house.fleet.now() - began) as f64 / 1e6;
-    let cpu = 100.0 * (process.cpu_seconds() - cpu) / seconds;
+    let (seconds, row) = (effort.seconds(house.fleet.now()), effort.row(house.fleet.now()));
     assert_eq!(house.inside, places, "nobody comes or goes while the house is full");
     house.check(plan.publishes);
     let asked_again = house.refused - refused;
@@ -95,7 +94,7 @@ pub(crate) fn run(size: Size) {
     assert!(asked_again > 0, "somebody asked in vain while the house was full");
     if size.is_full() {
         print(WHAT, "clients, places", format!("{}, {places}", plan.clients));
-        print(WHAT, "the server's CPU while full", format!("{cpu:.2} % of a core (target 5)"));
+        print(WHAT, "the server's CPU while full (target 5 %)", row);
         print(WHAT, "told 503 while full", format!("{asked_again} in {seconds:.0} s"));
         print(WHAT, "from the connect to the 503", house.told_no.row());
         print(WHAT, "updates to those inside", house.latencies.row());

@@ -30,6 +30,19 @@ impl Process {
         fields.map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>() / TICKS_PER_SECOND
     }
 
+    /// How long its threads were ready to run and others had the core, in seconds; not a number where Linux does not tell.
+    ///
+    /// On a machine that does something else it is this that latencies are made of.
+    pub(crate) fn waited_seconds(self) -> f64 {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.0)) else { return f64::NAN };
+        let waited = |task: fs::DirEntry| {
+            let told = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            told.split_ascii_whitespace().nth(1)?.parse::<f64>().ok()
+        };
+        let waited: Option<f64> = tasks.flatten().map(waited).sum();
+        waited.map_or(f64::NAN, |nanos| nanos / 1e9)
+    }
+
     /// Open descriptors.
     #[track_caller]
     pub(crate) fn descriptors(self) -> usize {
@@ -39,6 +52,48 @@ impl Process {
     #[track_caller]
     fn read(self, file: &str) -> String {
         fs::read_to_string(format!("/proc/{}/{file}", self.0)).expect("the process runs")
+    }
+}
+
+/// What the machine and the server did during one run, to judge its latencies by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    server: Process,
+    began_micros: u64,
+    cpu_seconds: f64,
+    server_waited: f64,
+    clients_waited: f64,
+}
+
+impl Effort {
+    pub(crate) fn begin(server: Process, now_micros: u64) -> Self {
+        Self {
+            server,
+            began_micros: now_micros,
+            cpu_seconds: server.cpu_seconds(),
+            server_waited: server.waited_seconds(),
+            clients_waited: Process(std::process::id()).waited_seconds(),
+        }
+    }
+
+    /// The server's CPU time so far, in per cent of a core.
+    fn cpu_percent(self, now_micros: u64) -> f64 {
+        100.0 * (self.server.cpu_seconds() - self.cpu_seconds) / self.seconds(now_micros)
+    }
+
+    /// What it was so far, as a table has it.
+    pub(crate) fn row(self, now_micros: u64) -> String {
+        let share = |waited: f64| 100.0 * waited / self.seconds(now_micros);
+        let server = share(self.server.waited_seconds() - self.server_waited);
+        let clients = share(Process(std::process::id()).waited_seconds() - self.clients_waited);
+        let cpu = self.cpu_percent(now_micros);
+        format!(
+            "{cpu:.1} % of a core; waited for one: server {server:.1} %, clients {clients:.1} % of the time"
+        )
+    }
+
+    pub(crate) fn seconds(self, now_micros: u64) -> f64 {
+        (now_micros - self.began_micros) as f64 / 1e6
     }
 }
 

@@ -5,7 +5,7 @@ use crate::figures::{Latencies, compare, mib, print};
 use crate::fleet::{Fleet, PeerId, Said, Setup};
 use crate::harness::Server;
 use crate::peer::{Dialect, What};
-use crate::process::{KernelQueues, Process};
+use crate::process::{Effort, KernelQueues, Process};
 use crate::size::Size;
 
 const GROUP: u64 = 3;
@@ -135,7 +135,12 @@ fn run_once(transport: Transport, size: Size, plan: Plan, what: &str) -> Latenci
     for id in scene.stopped.clone() {
         scene.fleet.stop_reading(id);
     }
+    let effort = Effort::begin(Process(scene.server.process_id()), scene.fleet.now());
     scene.publish(plan.warm_publishes + plan.publishes);
+    if size.is_full() {
+        let name = format!("{} good, {} stopped, the server's CPU", plan.good, plan.stopped);
+        print(what, &name, effort.row(scene.fleet.now()));
+    }
     scene.audience.check(plan.warm_publishes + plan.publishes);
     if plan.stopped > 0 {
         scene.check_strain(size, transport, plan, before, what);
