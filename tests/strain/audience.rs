@@ -56,7 +56,7 @@ pub(crate) struct Publishers {
 }
 
 impl Publishers {
-    /// So many publishes a second in all, each connection in turn.
+    /// So many publishes a second in all; each member has a connection, which several may share.
     pub(crate) fn new(
         fleet: &Fleet,
         connections: &[PeerId],
@@ -69,10 +69,9 @@ impl Publishers {
         Self { connections: connections.to_vec(), group, members, every_micros, intended: Vec::new(), due }
     }
 
-    /// The same, the first publish due one step from now.
-    pub(crate) fn starting_now(mut self, fleet: &Fleet) -> Self {
+    /// The next publish is due one step from now, however long ago the last one was.
+    pub(crate) fn begin_now(&mut self, fleet: &Fleet) {
         self.due = fleet.now() + self.every_micros;
-        self
     }
 
     /// When the next publish is due.
@@ -85,13 +84,15 @@ impl Publishers {
         self.intended.len()
     }
 
-    /// Sends what is due.
-    pub(crate) fn publish(&mut self, fleet: &mut Fleet) {
-        while self.due <= fleet.now() {
+    /// Sends what is due, up to so many publishes in all.
+    pub(crate) fn publish(&mut self, fleet: &mut Fleet, count_max: usize) {
+        while self.due <= fleet.now() && self.sent() < count_max {
             let x = self.intended.len();
             let member = x as u64 % self.members;
             let body = format!(r#"{{"member":"m{member}","x":{x},"y":0}}"#);
-            fleet.publish(self.connections[x % self.connections.len()], self.group, &body);
+            // A member's publishes keep their order on one connection alone.
+            let connection = self.connections[member as usize % self.connections.len()];
+            fleet.publish(connection, self.group, &body);
             self.intended.push(self.due);
             self.due += self.every_micros;
         }

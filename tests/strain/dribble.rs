@@ -49,7 +49,7 @@ impl Plan {
                 publishes: 120,
                 byte_every_micros: 20_000,
                 poll_every_micros: 100_000,
-                flags: &["--head-timeout", "400ms", "--connect-timeout", "400ms"],
+                flags: &["--head-timeout", "1s", "--connect-timeout", "1s"],
             },
             Size::Full { seconds, .. } => Self {
                 good: 1000,
@@ -258,6 +258,7 @@ impl Dribblers {
 }
 
 /// Clients that poll over connections that are kept alive, at a fixed rate.
+#[derive(Default)]
 struct Pollers {
     connections: Vec<PeerId>,
     /// When each of them meant to send the polls that are not answered yet.
@@ -269,6 +270,19 @@ struct Pollers {
 }
 
 impl Pollers {
+    /// They poll as soon as they are there: who connects and says nothing is closed.
+    fn open(fleet: &mut Fleet, plan: Plan) -> Self {
+        let open = |_| fleet.open(Dialect::Http, Setup::default());
+        let connections: Vec<_> = (0..plan.pollers).map(open).collect();
+        Self {
+            asked: vec![VecDeque::new(); connections.len()],
+            connections,
+            due: fleet.now(),
+            every_micros: plan.poll_every_micros / plan.pollers as u64,
+            ..Self::default()
+        }
+    }
+
     fn poll(&mut self, fleet: &mut Fleet) {
         while self.due <= fleet.now() {
             let place = self.next % self.connections.len();
@@ -305,17 +319,9 @@ impl Scene {
         let nobody = |said: Said| panic!("nothing is published yet: {said:?}");
         let dialects = vec![Dialect::WebSocket(format!("/ws/{GROUP}")); plan.good];
         let good = fleet.open_all(dialects, Setup::default(), nobody);
-        let connections = fleet.open_all(vec![Dialect::Http; plan.pollers], Setup::default(), nobody);
         let publishing = &good[..good.len().min(MEMBERS as usize)];
         let publishers = Publishers::new(&fleet, publishing, GROUP, MEMBERS, plan.per_second);
-        let pollers = Pollers {
-            asked: vec![VecDeque::new(); connections.len()],
-            connections,
-            next: 0,
-            due: fleet.now(),
-            every_micros: plan.poll_every_micros / plan.pollers as u64,
-            latencies: Latencies::default(),
-        };
+        let pollers = Pollers::default();
         let dribblers = Dribblers::new(&fleet, plan);
         Self { audience: Audience::new(&good), size, plan, server, fleet, publishers, pollers, dribblers }
     }
@@ -327,11 +333,11 @@ impl Scene {
             self.dribblers.dribble(&mut self.fleet);
             self.turn(self.dribblers.due);
         }
-        self.publishers = self.publishers.starting_now(&self.fleet);
-        self.pollers.due = self.fleet.now();
+        self.publishers.begin_now(&self.fleet);
+        self.pollers = Pollers::open(&mut self.fleet, self.plan);
         let effort = Effort::begin(Process(self.server.process_id()), self.fleet.now());
         while self.publishers.sent() < self.plan.publishes {
-            self.publishers.publish(&mut self.fleet);
+            self.publishers.publish(&mut self.fleet, self.plan.publishes);
             self.pollers.poll(&mut self.fleet);
             self.dribblers.dribble(&mut self.fleet);
             let due = self.publishers.due().min(self.pollers.due).min(self.dribblers.due);

@@ -7,6 +7,7 @@
 mod harness;
 
 mod audience;
+mod crowd;
 mod dribble;
 mod figures;
 mod fleet;
@@ -14,6 +15,7 @@ mod full_house;
 mod peer;
 mod process;
 mod size;
+mod soak;
 mod stopped;
 
 use size::Size;
@@ -42,4 +44,9 @@ fn dribblers_hold_up_nobody() {
 #[test]
 fn full_house_serves_who_is_inside_and_tells_the_rest_at_once() {
     full_house::run(Size::asked());
+}
+
+#[test]
+fn soak_leaves_nothing_behind_and_loses_nothing() {
+    soak::run(Size::asked());
 }

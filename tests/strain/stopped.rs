@@ -156,9 +156,10 @@ impl Scene {
     /// Publishes up to so many in all, and returns once everyone who reads has heard them.
     fn publish(&mut self, count: usize) {
         let process = Process(self.server.process_id());
+        self.publishers.begin_now(&self.fleet);
         while self.publishers.sent() < count {
             if self.publishers.due() <= self.fleet.now() {
-                self.publishers.publish(&mut self.fleet);
+                self.publishers.publish(&mut self.fleet, count);
                 self.resident_max = self.resident_max.max(process.resident_bytes());
             }
             self.turn(self.publishers.due());
