@@ -64,7 +64,14 @@ impl Server {
     /// none, and returns once it listens.
     #[track_caller]
     pub(crate) fn start(flags: &[&str]) -> Self {
-        let mut command = geoloop();
+        Self::start_under(&[], flags)
+    }
+
+    /// The same, run by a command that becomes the server: one that sets a limit or picks a core and then runs the
+    /// rest of its arguments in its place.
+    #[track_caller]
+    pub(crate) fn start_under(launcher: &[&str], flags: &[&str]) -> Self {
+        let mut command = geoloop(launcher);
         command.args(flags);
         for (flag, value) in [("--listen", "127.0.0.1:0"), ("--workers", "2"), ("--drain-window", "1s")] {
             if !flags.contains(&flag) {
@@ -275,7 +282,7 @@ impl Drop for Server {
 /// Runs the program to its end: for bad usage, and for failures to start.
 #[track_caller]
 pub(crate) fn run_to_end(arguments: &[&str]) -> Exit {
-    let mut child = geoloop().args(arguments).spawn().expect("the built server starts");
+    let mut child = geoloop(&[]).args(arguments).spawn().expect("the built server starts");
     let stderr = collect_stderr(&mut child);
     let Ok(stderr) = stderr.recv_timeout(PATIENCE) else {
         drop(child.kill());
@@ -324,8 +331,11 @@ pub(crate) fn reset(stream: TcpStream) {
 }
 
 /// The built program, shielded from whatever `GEOLOOP_*` the environment sets.
-fn geoloop() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_geoloop"));
+fn geoloop(launcher: &[&str]) -> Command {
+    let program = env!("CARGO_BIN_EXE_geoloop");
+    let mut words = launcher.iter().chain([&program]);
+    let mut command = Command::new(words.next().expect("the program at least"));
+    command.args(words);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GEOLOOP_") {
             command.env_remove(name);
