@@ -326,6 +326,17 @@ fn group_that_its_home_may_not_make_is_refused_in_each_transports_way() {
 }
 
 #[test]
+fn subscription_that_is_ended_before_it_is_refused_gets_its_receipts() {
+    let mut driver = Driver::with(2, |limits| limits.groups_max = 1);
+    let peer = settled_stomp(&mut driver);
+    let unsubscribe = text("UNSUBSCRIBE\nid:far\nreceipt:u\n\n\0");
+    driver.send(peer, [subscribe("far", 1, "receipt:s\n"), unsubscribe].concat());
+    let receipts = driver.take_texts(peer);
+    let receipts: Vec<_> = receipts.iter().filter_map(|frame| frame.lines().nth(1)).collect();
+    assert_eq!(receipts, ["receipt-id:u", "receipt-id:s"]);
+}
+
+#[test]
 fn stomp_connection_moves_home_wherever_its_bytes_are_cut() {
     let bytes = [
         upgrade("/location").into_bytes(),
