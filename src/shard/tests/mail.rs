@@ -170,6 +170,22 @@ fn mirror_that_somebody_comes_back_to_stays() {
 }
 
 #[test]
+fn mirror_that_is_sent_for_again_is_not_dropped_meanwhile() {
+    let mut driver = Driver::new(2);
+    let peer = settled_stomp(&mut driver);
+    driver.send(peer, [subscribe("far", 1, ""), text("UNSUBSCRIBE\nid:far\n\n\0")].concat());
+    driver.pass(MIRROR_LINGER - Duration::from_millis(1));
+    driver.mail_rests = true;
+    driver.send(peer, subscribe("again", 1, "since:9000000000000000\n"));
+    driver.pass(Duration::from_millis(2));
+    driver.mail_rests = false;
+    driver.run();
+    driver.publish(1, &at("alice", 1));
+    let got = String::from_utf8_lossy(&driver.take(peer)).into_owned();
+    assert!(got.contains("\"member\":\"alice\""), "{got}");
+}
+
+#[test]
 fn subscriber_that_goes_while_its_mirror_comes_leaves_nothing_behind() {
     let mut driver = Driver::new(2);
     let peer = settled_stomp(&mut driver);
