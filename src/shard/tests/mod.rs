@@ -7,7 +7,6 @@ mod fan_out;
 mod leaving;
 mod mail;
 mod requests;
-mod simulation;
 mod slow;
 mod stomp;
 mod time;
