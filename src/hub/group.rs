@@ -436,18 +436,26 @@ impl Group {
     /// The next update that a slow reader is owed: of what it has not had, each member's newest alone, in the order of
     /// their numbers. A member that is gone is owed its leave as long as the ring holds it.
     ///
-    /// The first update after any that are passed over says so, for all of them up to now.
+    /// The first update after any that are passed over says so, for all of them up to now. Where none is left to say it,
+    /// the cursor moves on with the gap due.
     #[must_use]
     pub fn next_conflated(&self, cursor: &mut Cursor) -> Option<Owed<'_>> {
         let held = self.members.held.range((Bound::Excluded(cursor.after), Bound::Unbounded)).next();
         let held = held.map(|(_, key)| self.members.update(*key));
         let left = self.history.after(cursor.after).find(|update| self.is_last_leave(update));
-        let update = match (held, left) {
+        let next = match (held, left) {
             (Some(held), Some(left)) => Some(if held.seq < left.seq { held } else { left }),
             (held, left) => held.or(left),
-        }?;
+        };
         let after = cursor.after.max(self.made_at);
         let told = after.number().max(cursor.after.number() + u64::from(cursor.told_ahead));
+        let Some(update) = next else {
+            // The last updates were the nameless member's, which went in silence: the next one says so.
+            if told < self.newest.number() {
+                *cursor = Cursor { gap: true, ..Cursor::at(self.newest) };
+            }
+            return None;
+        };
         let gap = cursor.gap || told + 1 < update.seq.number();
         let told = if gap { self.newest.number() } else { told };
         let told_ahead = u32::try_from(told.saturating_sub(update.seq.number())).unwrap_or(0);

@@ -236,6 +236,16 @@ impl Session {
         }
     }
 
+    /// Whether what it says next is the last location of a STOMP transaction, whose receipt says that all of them are
+    /// numbered: those before it have to be by then.
+    #[must_use]
+    pub fn ends_transaction(&self) -> bool {
+        match self {
+            Self::Stomp(stomp) => stomp.ends_transaction(),
+            Self::Http(_) | Self::Sse | Self::WebSocket(_) | Self::Echo(_) | Self::Closing { .. } => false,
+        }
+    }
+
     /// The member that the connection said it speaks for in its STOMP CONNECT.
     #[must_use]
     pub fn stomp_member(&self) -> Option<&MemberId> {

@@ -387,6 +387,7 @@ impl Conn {
         };
         waits
             || self.under_way >= PUBLISHES_UNDER_WAY_MAX
+            || (self.under_way > 0 && self.session.ends_transaction())
             || self.out.as_ref().is_some_and(|out| out.control().len() > limits.queue_bytes_max || out.closes)
     }
 

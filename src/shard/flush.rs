@@ -185,8 +185,9 @@ impl Shard {
         // Whoever comes back with a cursor gets every update that there is; whoever was too slow, each member's newest.
         let next = if slow { group.next_conflated(&mut moved) } else { group.next_owed(&mut moved) };
         let Some(owed) = next else {
-            if cursor.gap {
+            if moved.gap {
                 // Nothing to tell it with: the first update that comes will.
+                behind.cursor = moved;
                 return ReadOn::Waits;
             }
             *pace = Pace::Live;

@@ -196,6 +196,10 @@ impl Shard {
             return;
         }
         let group = self.hub.group(key).id();
+        if self.coming.contains_key(&group) {
+            // It was sent for again: a farewell behind that would have the home forget whom it answers.
+            return self.linger(key);
+        }
         self.hub.drop_mirror(key);
         self.post(group, Mail::Unsubscribe { group, from: self.id });
     }

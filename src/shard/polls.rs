@@ -108,10 +108,11 @@ impl Shard {
             let (update, gap) = (owed.update.clone(), owed.gap);
             return self.answer_poll(id, &update, gap);
         }
-        let newest = group.cursor();
+        // A gap that could not be told with an update stays due: a cursor from before the group says so once more.
+        let next = if cursor.gap { Cursor::before(group.made_at(), false).after } else { group.cursor() };
         let Some(reply) = self.end_wait(id) else { return };
         self.count_answer(KIND, Status::NoContent);
-        self.say(id, |out, cx| long_poll::encode_nothing(out, cx, reply, newest));
+        self.say(id, |out, cx| long_poll::encode_nothing(out, cx, reply, next));
         self.after_answer(id, reply);
     }
 

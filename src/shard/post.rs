@@ -164,6 +164,9 @@ impl Shard {
             Errand::Feed { receipt, .. } => {
                 if waits {
                     self.fail_stomp(id, refused, receipt.as_deref());
+                } else {
+                    // It was dropped before it could be refused, and a receipt is owed for it all the same.
+                    self.give_receipt(id, receipt.as_deref());
                 }
                 self.note_arrival(id);
             }

@@ -117,6 +117,13 @@ impl Stomp {
         self.member.as_ref()
     }
 
+    /// Whether what it says next is the location that the receipt of a COMMIT hangs on.
+    #[must_use]
+    pub fn ends_transaction(&self) -> bool {
+        let next = self.transactions.as_ref().and_then(|transactions| transactions.committed.front());
+        matches!(next, Some(Event::Publish(Said { receipt: Some(_), .. })))
+    }
+
     /// What was agreed about heart-beats.
     #[must_use]
     pub const fn heart_beat(&self) -> HeartBeat {

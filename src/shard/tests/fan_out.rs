@@ -1,7 +1,9 @@
 //! One group's updates to its subscribers: each once, in order, in one write a turn.
 
+use std::time::Duration;
+
 use super::stomp::{connect_stomp, subscribe};
-use super::{Driver, Peer, at, get, post, seq, text, upgrade};
+use super::{Driver, Peer, at, get, header, post, seq, text, upgrade};
 
 /// Subscribers of group 3, one of each transport that parks.
 fn one_of_each(driver: &mut Driver) -> [Peer; 4] {
@@ -123,6 +125,22 @@ fn lost_cursor_is_answered_from_the_beginning_with_a_gap() {
     let texts = driver.take_texts(peer);
     let gaps: Vec<bool> = texts.iter().map(|text| text.ends_with("\"gap\":true}")).collect();
     assert_eq!(gaps, [true, false], "{texts:?}");
+}
+
+#[test]
+fn lost_cursor_of_a_poll_that_came_to_nothing_is_told_of_its_gap_later() {
+    for cursor in ["17", "9000000000000000"] {
+        let mut driver = Driver::new(1);
+        let target = format!("/location/long/3?timeout=5&since={cursor}");
+        let peer = driver.connect(0, get(&target));
+        driver.pass(Duration::from_millis(5));
+        let (head, _) = driver.take_answer(peer, "204");
+        driver.publish(3, &at("alice", 1));
+        let next = header(&head, "Location-Seq").unwrap();
+        driver.send(peer, get(&format!("/location/long/3?since={next}")));
+        let (_, update) = driver.take_answer(peer, "200");
+        assert!(update.ends_with(",\"gap\":true}"), "{cursor}: {update}");
+    }
 }
 
 #[test]

@@ -170,6 +170,22 @@ fn mirror_that_somebody_comes_back_to_stays() {
 }
 
 #[test]
+fn mirror_that_is_sent_for_again_is_not_dropped_meanwhile() {
+    let mut driver = Driver::new(2);
+    let peer = settled_stomp(&mut driver);
+    driver.send(peer, [subscribe("far", 1, ""), text("UNSUBSCRIBE\nid:far\n\n\0")].concat());
+    driver.pass(MIRROR_LINGER - Duration::from_millis(1));
+    driver.mail_rests = true;
+    driver.send(peer, subscribe("again", 1, "since:9000000000000000\n"));
+    driver.pass(Duration::from_millis(2));
+    driver.mail_rests = false;
+    driver.run();
+    driver.publish(1, &at("alice", 1));
+    let got = String::from_utf8_lossy(&driver.take(peer)).into_owned();
+    assert!(got.contains("\"member\":\"alice\""), "{got}");
+}
+
+#[test]
 fn subscriber_that_goes_while_its_mirror_comes_leaves_nothing_behind() {
     let mut driver = Driver::new(2);
     let peer = settled_stomp(&mut driver);
@@ -323,6 +339,17 @@ fn group_that_its_home_may_not_make_is_refused_in_each_transports_way() {
     assert!(got.contains("ERROR\n") && got.contains("\nreceipt-id:r\n"), "{got}");
     assert!(driver.sockets[stomp.0].shut);
     assert_eq!(driver.report(0).groups + driver.report(1).groups, 1);
+}
+
+#[test]
+fn subscription_that_is_ended_before_it_is_refused_gets_its_receipts() {
+    let mut driver = Driver::with(2, |limits| limits.groups_max = 1);
+    let peer = settled_stomp(&mut driver);
+    let unsubscribe = text("UNSUBSCRIBE\nid:far\nreceipt:u\n\n\0");
+    driver.send(peer, [subscribe("far", 1, "receipt:s\n"), unsubscribe].concat());
+    let receipts = driver.take_texts(peer);
+    let receipts: Vec<_> = receipts.iter().filter_map(|frame| frame.lines().nth(1)).collect();
+    assert_eq!(receipts, ["receipt-id:u", "receipt-id:s"]);
 }
 
 #[test]

@@ -8,7 +8,6 @@ mod held;
 mod leaving;
 mod mail;
 mod requests;
-mod simulation;
 mod slow;
 mod stomp;
 mod time;

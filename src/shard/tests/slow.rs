@@ -1,5 +1,7 @@
 //! Sockets that take little: short writes at every place, conflation, the bound on what waits.
 
+use std::time::Duration;
+
 use super::stomp::{connect, send_to, subscribe};
 use super::{Driver, Peer, at, get, post, seq, text, upgrade};
 use crate::ids::Transport;
@@ -175,6 +177,25 @@ fn blocked_subscriber_hears_that_a_member_left_while_the_ring_has_it() {
     }
     driver.make_room(peer, usize::MAX);
     assert_eq!(driver.take_seqs(peer), [left, newest]);
+}
+
+#[test]
+fn blocked_subscriber_hears_that_it_missed_the_nameless_member_that_has_gone() {
+    let mut driver = Driver::with(1, |limits| {
+        (limits.queue_bytes_max, limits.member_ttl) = (0, Duration::from_millis(100));
+    });
+    let peer = driver.open_websocket(0, 7, "");
+    driver.make_room(peer, 0);
+    driver.publish(7, "{\"x\":1,\"y\":1}");
+    driver.pass(Duration::from_millis(200));
+    driver.make_room(peer, usize::MAX);
+    assert_eq!(driver.take_texts(peer), [""; 0]);
+    for (x, ends) in [(2, "\"gap\":true}"), (3, "}")] {
+        driver.publish(7, &at("alice", x));
+        let texts = driver.take_texts(peer);
+        assert!(texts.len() == 1 && texts[0].ends_with(ends), "{texts:?}");
+        assert_eq!(texts[0].contains("gap"), x == 2);
+    }
 }
 
 #[test]

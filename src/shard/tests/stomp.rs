@@ -92,6 +92,24 @@ fn receipts_from_another_shard_come_when_that_has_acted() {
 }
 
 #[test]
+fn commit_is_answered_once_all_of_its_locations_are_numbered() {
+    let mut driver = Driver::new(2);
+    let peer = connect_stomp(&mut driver, 0, "");
+    driver.send(peer, subscribe("a", 0, ""));
+    driver.send(peer, stomp("BEGIN\ntransaction:t\n", ""));
+    driver.send(peer, send_to(1, "transaction:t\n", &at("alice", 1)));
+    driver.send(peer, send_to(0, "transaction:t\n", &at("alice", 2)));
+    driver.mail_rests = true;
+    let commit = stomp("COMMIT\ntransaction:t\nreceipt:r\n", "");
+    driver.send(peer, [commit, send_to(0, "receipt:s\n", &at("alice", 3))].concat());
+    assert_eq!(take_frames(&mut driver, peer), [""; 0]);
+    driver.mail_rests = false;
+    driver.run();
+    let got = take_frames(&mut driver, peer);
+    assert_eq!(got, ["RECEIPT r", "RECEIPT s", "MESSAGE a 2", "MESSAGE a 3"]);
+}
+
+#[test]
 fn disconnect_is_answered_once_all_that_was_sent_has_taken_effect() {
     let mut driver = Driver::new(2);
     let peer = connect_stomp(&mut driver, 0, "");
