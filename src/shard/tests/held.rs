@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::stomp::{connect, subscribe};
-use super::{Driver, Peer, at, get, header, post, text, upgrade};
+use super::{Driver, Peer, at, get, group, header, post, text, upgrade};
 use crate::report::Reason;
+use crate::shard::placement;
 
 const BUDGET: usize = 1_000_000;
 
@@ -38,12 +39,18 @@ fn refused(driver: &Driver) -> u64 {
 fn scarce(workers: usize) -> (Driver, Vec<Peer>) {
     let mut driver = driver(workers);
     driver.publish(1, &at("alice", 1));
-    let mut holders = Vec::new();
-    while held(&driver) < BUDGET as u64 * 9 / 10 {
-        holders.push(hold(&mut driver, 0, 60_000));
-    }
-    assert!(held(&driver) <= BUDGET as u64, "and no more than all of it");
+    let holders = make_scarce(&mut driver);
     (driver, holders)
+}
+
+/// Has publishers hold nine tenths of the budget.
+fn make_scarce(driver: &mut Driver) -> Vec<Peer> {
+    let mut holders = Vec::new();
+    while held(driver) < BUDGET as u64 * 9 / 10 {
+        holders.push(hold(driver, 0, 60_000));
+    }
+    assert!(held(driver) <= BUDGET as u64, "and no more than all of it");
+    holders
 }
 
 /// What a request is answered with while nine tenths are held.
@@ -66,6 +73,23 @@ fn new_groups_members_and_snapshots_are_refused_near_the_budget() {
     check_refused(&get("/location/group/1"));
     check_refused(&get("/location/long/2"));
     check_refused(&upgrade("/ws/2"));
+}
+
+#[test]
+fn snapshot_that_another_shard_was_asked_for_in_time_is_refused_all_the_same() {
+    let mut driver = driver(2);
+    let home = placement::home(group(1), 2);
+    let elsewhere = (2..).find(|number| placement::home(group(*number), 2) != home).unwrap();
+    driver.publish(elsewhere, &at("alice", 1));
+    let asker = driver.connect(0, get("/location/cur/1"));
+    driver.take_answer(asker, "200");
+    driver.mail_rests = true;
+    driver.send(asker, get(&format!("/location/group/{elsewhere}")));
+    let _holders = make_scarce(&mut driver);
+    driver.mail_rests = false;
+    driver.run();
+    let (_, problem) = driver.take_answer(asker, "503");
+    assert!(problem.contains("90 %") && refused(&driver) == 1, "{problem}");
 }
 
 #[test]
