@@ -168,6 +168,31 @@ fn readers_who_take_nothing_are_shed_largest_first() {
 }
 
 #[test]
+fn who_has_gone_is_not_counted_in_place_of_who_has_its_slot() {
+    let mut driver = driver(1);
+    let gone = driver.accept(0);
+    let (_, id) = driver.sockets[gone.0].served.unwrap();
+    driver.hang_up(gone);
+    let heir = hold(&mut driver, 0, 5000);
+    assert_eq!(driver.sockets[heir.0].served.map(|(_, heir)| heir.slot), Some(id.slot));
+    let before = held(&driver);
+    driver.shards[0].count_held(id);
+    driver.shards[0].give_back_held(id);
+    assert_eq!(held(&driver), before);
+    driver.shards[0].check_held();
+}
+
+#[test]
+fn more_than_a_count_can_say_is_given_back_too() {
+    let mut driver = driver(1);
+    let peer = driver.accept(0);
+    let (_, id) = driver.sockets[peer.0].served.unwrap();
+    driver.shards[0].set_held(id.slot, u32::MAX as usize + 5);
+    driver.shards[0].give_back_held(id);
+    assert_eq!(held(&driver), 0);
+}
+
+#[test]
 fn everything_that_was_counted_is_given_back() {
     let mut driver = driver(2);
     let stomp = [
