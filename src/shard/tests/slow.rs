@@ -7,6 +7,7 @@ use super::{Driver, Peer, at, get, post, seq, text, upgrade};
 use crate::ids::Transport;
 use crate::limits::SlowConsumer;
 use crate::report::Reason;
+use crate::shard::{Output, Wrote};
 
 /// What a peer gets that says `hello` after three updates of group 7, and whose socket blocks after `room` bytes
 /// until three more have come in one turn and one in the next; afterwards it takes `step` bytes at a time.
@@ -122,6 +123,41 @@ fn unacknowledged_messages_are_counted_once_however_writes_are_split() {
         driver.make_room(peer, usize::MAX);
         assert_eq!(seqs(&driver.take(peer)), [&numbers[..], &[last]].concat(), "blocked after {room} bytes");
     }
+}
+
+#[test]
+fn what_one_turn_brings_is_not_piled_up_for_everybody_before_it_is_written() {
+    const UPDATES: usize = 2000;
+    let mut driver = Driver::new(1);
+    let queue_bytes_max = driver.shards[0].env.limits.queue_bytes_max;
+    // Who has two subscriptions has a queue of its own, for their heads differ.
+    let hello =
+        [upgrade("/location").into_bytes(), connect(""), subscribe("a", 7, ""), subscribe("b", 8, "")];
+    let peers: Vec<Peer> = (0..9).map(|_| driver.connect(0, hello.concat())).collect();
+    // One of them stops at some time.
+    driver.sockets[peers[4].0].room = 100_000;
+    let publisher = driver.open_websocket(0, 7, "");
+    for x in 0..UPDATES as u32 {
+        driver.feed(publisher, text(&at("alice", x)));
+    }
+    let mut queued_most = 0;
+    while let Some(output) = driver.shards[0].poll_output() {
+        let Output::Write { conn, bytes } = output else { continue };
+        let socket = driver.sockets.iter_mut().find(|socket| socket.served == Some((0, conn))).unwrap();
+        let taken = bytes.len().min(socket.room);
+        socket.got.extend_from_slice(&bytes[..taken]);
+        socket.room -= taken;
+        driver.shards[0].handle_wrote(Wrote::Bytes(taken));
+        queued_most = queued_most.max(driver.report(0).queue_bytes[Transport::Stomp as usize] as usize);
+    }
+    driver.make_room(peers[4], usize::MAX);
+    for peer in &peers {
+        let numbers = seqs(&driver.take(*peer));
+        let is_whole = numbers.len() == UPDATES && numbers.is_sorted_by(|a, b| a + 1 == *b);
+        assert!(is_whole != (*peer == peers[4]) && numbers.is_sorted_by(|a, b| a < b), "{peer:?}");
+    }
+    let everything = UPDATES * 250;
+    assert!(queued_most < everything + peers.len() * queue_bytes_max, "{queued_most} bytes waited at once");
 }
 
 /// A WebSocket in group 7 that takes `room` bytes more; queues are bounded to 400 bytes.
