@@ -160,6 +160,79 @@ fn what_one_turn_brings_is_not_piled_up_for_everybody_before_it_is_written() {
     assert!(queued_most < everything + peers.len() * queue_bytes_max, "{queued_most} bytes waited at once");
 }
 
+/// The numbers of the updates that one subscription of a STOMP connection got.
+fn seqs_of(got: &str, subscription: &str) -> Vec<u64> {
+    let is_its = |message: &&str| message.contains(&format!("subscription:{subscription}\n"));
+    got.split("MESSAGE\n").filter(is_its).map(seq).collect()
+}
+
+#[test]
+fn who_replays_beside_a_long_turn_is_told_nothing_twice() {
+    for room in [usize::MAX, 10_000, 40_000, 300_000, 600_000] {
+        // One write takes more than such a queue: it must not go on to what is read by cursor all the same.
+        let mut driver = Driver::with(1, |limits| (limits.queue_bytes_max, limits.history) = (400, 8));
+        let before = driver.publish(7, &at("alice", 0));
+        let hello = [upgrade("/location").into_bytes(), connect(""), subscribe("a", 7, "")].concat();
+        let peer = driver.connect(0, hello);
+        driver.sockets[peer.0].room = room;
+        let publisher = driver.open_websocket(0, 7, "");
+        for x in 0..2000 {
+            driver.feed(publisher, text(&at("alice", x)));
+            if x == 1000 {
+                driver.feed(peer, subscribe("b", 7, &format!("since:{before}\n")));
+            }
+        }
+        driver.run();
+        driver.make_room(peer, usize::MAX);
+        let last = driver.publish(7, &at("alice", 0));
+        let got = String::from_utf8_lossy(&driver.take(peer)).into_owned();
+        for subscription in ["a", "b"] {
+            let numbers = seqs_of(&got, subscription);
+            assert!(numbers.is_sorted_by(|a, b| a < b), "{subscription}, {room}: something came twice");
+            assert_eq!(numbers.last(), Some(&last), "{subscription}, {room}");
+        }
+        if room == usize::MAX {
+            assert_eq!(seqs_of(&got, "a").len(), 2001, "nothing is missing");
+        }
+    }
+}
+
+#[test]
+fn connection_that_breaks_in_a_long_turn_takes_nobody_with_it() {
+    let mut driver = Driver::new(1);
+    let hello =
+        [upgrade("/location").into_bytes(), connect(""), subscribe("a", 7, ""), subscribe("b", 8, "")];
+    let peers: Vec<Peer> = (0..3).map(|_| driver.connect(0, hello.concat())).collect();
+    let publisher = driver.open_websocket(0, 7, "");
+    for x in 0..2000 {
+        driver.feed(publisher, text(&at("alice", x)));
+    }
+    let (_, first) = driver.sockets[peers[0].0].served.unwrap();
+    while let Some(output) = driver.shards[0].poll_output() {
+        match output {
+            Output::Write { conn, .. } if conn == first => driver.shards[0].handle_wrote(Wrote::Broken),
+            Output::Write { conn, bytes } => {
+                let socket =
+                    driver.sockets.iter_mut().find(|socket| socket.served == Some((0, conn))).unwrap();
+                socket.got.extend_from_slice(bytes);
+                let taken = bytes.len();
+                driver.shards[0].handle_wrote(Wrote::Bytes(taken));
+            }
+            Output::Close { conn } => assert_eq!(conn, first),
+            Output::ShutdownWrite { .. }
+            | Output::ReadAgain { .. }
+            | Output::Mail { .. }
+            | Output::HandOver { .. }
+            | Output::Scrape { .. } => panic!("nobody asked for that"),
+        }
+    }
+    driver.sockets[peers[0].0].served = None;
+    driver.run();
+    for peer in &peers[1..] {
+        assert_eq!(seqs(&driver.take(*peer)).len(), 2000, "{peer:?}");
+    }
+}
+
 /// A WebSocket in group 7 that takes `room` bytes more; queues are bounded to 400 bytes.
 fn blocked(room: usize, slow_consumer: SlowConsumer) -> (Driver, Peer) {
     let mut driver = Driver::with(1, |limits| {
