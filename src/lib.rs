@@ -44,6 +44,8 @@
 //! - Invariant: mail between two shards arrives in order and is never lost; a full mailbox makes its senders wait,
 //!   and a sender that waits reads nobody and numbers no publish, but goes on taking mail, so that no two shards
 //!   wait for each other.
+//! - Invariant: at the end of a turn what every connection and group holds is counted against `--max-held-bytes`, and
+//!   nothing of who has gone.
 //! - Invariant: a slot is given to a newcomer only after the socket of its last connection has gone.
 //! - Invariant: nothing that a peer sends panics; every bound that a peer can run into is in [`limits`].
 //!

@@ -315,7 +315,13 @@ impl HeldBytes {
     /// Whether 90 % of the budget are spent: what can be refused is.
     #[must_use]
     pub fn is_scarce(&self) -> bool {
-        self.all() >= self.budget.max - self.budget.max / 10
+        self.is_scarce_with(0)
+    }
+
+    /// Whether 90 % of the budget would be spent if so much more were held.
+    #[must_use]
+    pub fn is_scarce_with(&self, more: usize) -> bool {
+        self.all().saturating_add(more) >= self.budget.max - self.budget.max / 10
     }
 
     /// By how much more is held than may be.

@@ -450,7 +450,8 @@ impl Group {
         let after = cursor.after.max(self.made_at);
         let told = after.number().max(cursor.after.number() + u64::from(cursor.told_ahead));
         let Some(update) = next else {
-            // The last updates were the nameless member's, which went in silence: the next one says so.
+            // The last updates were the nameless member's, which went in silence, or leaves that no ring has kept: the
+            // next one says so.
             if told < self.newest.number() {
                 *cursor = Cursor { gap: true, ..Cursor::at(self.newest) };
             }

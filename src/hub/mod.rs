@@ -211,7 +211,9 @@ impl Hub {
     /// # Errors
     /// [`NoRoom::Held`] if it does not.
     pub fn check_room(&self) -> Result<(), NoRoom> {
-        if self.held.is_scarce() { Err(NoRoom::Held { max: self.held.max() }) } else { Ok(()) }
+        // A full table doubles, and never shrinks: past the bound by that, it would leave no room for good.
+        let growth = if self.entries.len() == self.entries.capacity() { self.table_bytes } else { 0 };
+        if self.held.is_scarce_with(growth) { Err(NoRoom::Held { max: self.held.max() }) } else { Ok(()) }
     }
 
     /// Makes a mirror of a group at home elsewhere; if it is here already it stays as it is.
@@ -590,6 +592,20 @@ mod tests {
         run_until(&mut hub, 600_000);
         assert_eq!(hub.groups(), 0);
         assert!(hub.make(group_id(2), &now(600_000)).is_ok());
+    }
+
+    #[test]
+    fn tables_do_not_grow_past_what_may_be_held() {
+        const HELD_BYTES_MAX: usize = 1_000_000;
+        let mut hub = Hub::new(&Limits::default(), Quota::new(100_000), &Budget::new(HELD_BYTES_MAX));
+        let full = (0..).find_map(|number| hub.make(group_id(number), &now(0)).err());
+        assert_eq!(full, Some(NoRoom::Held { max: HELD_BYTES_MAX }));
+        assert!(hub.groups() > 500 && hub.held_bytes() < HELD_BYTES_MAX, "{} bytes", hub.held_bytes());
+        let before = hub.groups();
+        run_until(&mut hub, 600_000);
+        for number in 0..before as u64 {
+            hub.make(group_id(number), &now(600_000)).expect("the tables have room, and nobody is in them");
+        }
     }
 
     #[test]

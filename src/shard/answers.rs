@@ -161,6 +161,10 @@ impl Shard {
                 self.say(id, |out, cx| long_poll::encode_head(out, cx, reply, cursor));
                 self.after_answer(id, reply);
             }
+            // Many may have asked another shard before the first of them held anything.
+            (About::Snapshot { .. }, Answer::Snapshot { .. }) if self.held.is_scarce() => {
+                self.refuse_snapshot(id, reply);
+            }
             (About::Snapshot { group }, Answer::Snapshot { seq, updates }) => {
                 self.json.clear();
                 json::encode_snapshot(&mut self.json, group, seq, updates.iter().map(|update| &**update));
@@ -170,6 +174,12 @@ impl Shard {
                 debug_assert!(false, "an answer to another question");
             }
         }
+    }
+
+    /// A snapshot is long, and too much is held to write one more.
+    pub(super) fn refuse_snapshot(&mut self, id: ConnId, reply: Reply) {
+        let detail = format!("the server holds 90 % of its {} bytes and writes no snapshot", self.held.max());
+        self.answer_unavailable(id, report::Asked::Snapshot, reply, Reason::HeldMax, &detail);
     }
 
     fn answer_newest(&mut self, id: ConnId, reply: Reply, update: &Update, matches: bool) {

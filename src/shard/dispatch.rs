@@ -134,9 +134,7 @@ impl Shard {
 
     fn on_snapshot(&mut self, id: ConnId, group: GroupId, reply: Reply) {
         if self.held.is_scarce() {
-            let max = self.held.max();
-            let detail = format!("the server holds 90 % of its {max} bytes and writes no snapshot");
-            return self.answer_unavailable(id, report::Asked::Snapshot, reply, Reason::HeldMax, &detail);
+            return self.refuse_snapshot(id, reply);
         }
         self.ask(id, group, Question::Snapshot, Asked { reply, about: About::Snapshot { group } });
     }

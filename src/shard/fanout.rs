@@ -24,7 +24,7 @@ use crate::session::stomp::{self, Subscription};
 use crate::session::{Form, Session};
 use crate::shard::answers::queue_of;
 use crate::shard::conns::{Conn, Interest, Pace, Place};
-use crate::shard::flush::Flight;
+use crate::shard::flush::{Flight, UPDATE_BYTES_PER_WRITE};
 use crate::shard::interest::{POLLS, STREAMS, SUBSCRIPTIONS, WEBSOCKETS, feed_mut, is_owed};
 use crate::shard::mail::Mail;
 use crate::shard::out_queue::Owed;
@@ -88,6 +88,8 @@ pub(super) struct FanOut {
     frames_for: Option<(Option<Box<[u8]>>, u32)>,
     /// Deliveries of all updates that were completed since the clock was looked at.
     settled: u64,
+    /// Whom so much was given to that it is written to before anybody else is told.
+    long: Option<ConnId>,
 }
 
 /// Byte strings laid end to end.
@@ -141,6 +143,11 @@ impl FanOut {
 impl Shard {
     /// Goes on telling groups; true when a write is in flight, false when every group has been told.
     pub(super) fn poll_fan_out(&mut self) -> bool {
+        if let Some(id) = self.fan.long
+            && self.relieve(id)
+        {
+            return true;
+        }
         loop {
             let key = match self.fan.group {
                 Some(key) => key,
@@ -274,6 +281,9 @@ impl Shard {
                 return true;
             }
             self.queue_updates(id, sub, first);
+            if self.relieve(id) {
+                return true;
+            }
         }
         false
     }
@@ -291,6 +301,9 @@ impl Shard {
                 return true;
             }
             self.queue_updates(id, sub, first);
+            if self.relieve(id) {
+                return true;
+            }
         }
         false
     }
@@ -356,6 +369,20 @@ impl Shard {
         self.mark_dirty(id);
         self.bound_queue(id);
         self.note_held(id);
+    }
+
+    /// Writes to a connection whose socket takes bytes, if more waits for it than `--queue-bytes`: all that a turn brings
+    /// must not lie there for everybody before anybody is written to. False once it is no more than that.
+    ///
+    /// What waits is more than one write takes, so none goes on to what is read by cursor, which may be these very updates,
+    /// nor to a farewell, which would have the connection leave the list of waiters that is being walked.
+    fn relieve(&mut self, id: ConnId) -> bool {
+        let owed_bytes_max = self.env.limits.queue_bytes_max.max(UPDATE_BYTES_PER_WRITE);
+        let is_long = self.conns.get(id).is_some_and(|conn| {
+            !conn.flags.dead && conn.out.as_ref().is_some_and(|out| out.owed_bytes() > owed_bytes_max)
+        });
+        self.fan.long = (is_long && self.begin_flush(id)).then_some(id);
+        self.fan.long.is_some()
     }
 
     /// Holds a blocked connection against `--queue-bytes`: past it, what waits is dropped, and each of its

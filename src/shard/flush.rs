@@ -15,7 +15,7 @@ use crate::shard::{Command, Shard, Wrote};
 use crate::wire::json;
 
 /// Updates are taken until the buffer holds this much: twice what the kernel lets lie unsent.
-const UPDATE_BYTES_PER_WRITE: usize = WRITE_BYTES_MAX / 2;
+pub(super) const UPDATE_BYTES_PER_WRITE: usize = WRITE_BYTES_MAX / 2;
 
 /// The write that is being made.
 #[derive(Debug, Default)]
@@ -53,20 +53,27 @@ impl Shard {
     /// Prepares the next connection's write; false when no connection has anything to write.
     pub(super) fn poll_flush(&mut self) -> bool {
         while let Some(id) = self.dirty.pop_front() {
-            let Some(out) = self.conns.get_mut(id).and_then(|conn| conn.out.as_mut()) else { continue };
-            out.dirty = false;
-            if out.blocked {
-                continue;
+            if self.begin_flush(id) {
+                return true;
             }
-            let (front_bytes, sent) = self.fill_scratch(id);
-            if self.scratch.is_empty() {
-                self.finish_flush(id);
-                continue;
-            }
-            self.flight = Flight::Queue { conn: id, front_bytes, sent };
-            return true;
         }
         false
+    }
+
+    /// Prepares a connection's write; false if its socket takes nothing, or there is nothing to write to it.
+    pub(super) fn begin_flush(&mut self, id: ConnId) -> bool {
+        let Some(out) = self.conns.get_mut(id).and_then(|conn| conn.out.as_mut()) else { return false };
+        out.dirty = false;
+        if out.blocked {
+            return false;
+        }
+        let (front_bytes, sent) = self.fill_scratch(id);
+        if self.scratch.is_empty() {
+            self.finish_flush(id);
+            return false;
+        }
+        self.flight = Flight::Queue { conn: id, front_bytes, sent };
+        true
     }
 
     /// The write in flight.

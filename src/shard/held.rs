@@ -23,17 +23,22 @@ impl Shard {
 
     /// The same at once: so many long answers may come in one turn that the next must not be written any more.
     pub(super) fn count_held(&mut self, id: ConnId) {
-        let bytes = self.conns.get(id).map_or(0, Conn::held_bytes);
-        self.set_held(id, bytes);
+        if let Some(bytes) = self.conns.get(id).map(Conn::held_bytes) {
+            self.set_held(id.slot, bytes);
+        }
     }
 
-    /// A connection is about to go.
+    /// A connection is about to go; one that has gone already has left its slot to another.
     pub(super) fn give_back_held(&mut self, id: ConnId) {
-        self.set_held(id, 0);
+        if self.conns.get(id).is_some() {
+            self.set_held(id.slot, 0);
+        }
     }
 
-    fn set_held(&mut self, id: ConnId, bytes: usize) {
-        let before = self.conns.set_held_bytes(id.slot, bytes);
+    pub(super) fn set_held(&mut self, slot: u32, bytes: usize) {
+        // What does not fit into a slot's count must not be counted, for it would never be given back.
+        let bytes = bytes.min(u32::MAX as usize);
+        let before = self.conns.set_held_bytes(slot, bytes);
         if before != bytes {
             self.held.change(before, bytes);
         }

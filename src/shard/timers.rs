@@ -126,20 +126,23 @@ impl Shard {
             return self.tell_drain(id);
         }
         let Some(conn) = self.conns.get(id) else { return };
+        let unread = conn.unread.as_ref().map_or(&[][..], |unread| &unread.bytes);
         match (&conn.session, &conn.interest) {
             (Session::Http(_), Interest::Poll(_)) => self.end_poll(id),
-            (Session::Http(_), Interest::None) if conn.flags.surplus => {
-                let reply = Reply::last();
+            (Session::Http(http), Interest::None) if conn.flags.surplus => {
+                let reply = http.reply_to_part(unread);
                 let detail = "every place is taken";
                 self.answer_unavailable(id, report::Asked::Unknown, reply, Reason::ConnectionsMax, detail);
             }
             (Session::Http(http), Interest::None) => match http.awaits() {
                 Awaits::Request => self.kill(id),
                 Awaits::Head => {
-                    self.time_out(id, Reason::HeadTimeout, "the head took longer than --head-timeout")
+                    let detail = "the head took longer than --head-timeout";
+                    self.time_out(id, http.reply_to_part(unread), Reason::HeadTimeout, detail);
                 }
                 Awaits::Body => {
-                    self.time_out(id, Reason::BodyTimeout, "the body took longer than --body-timeout")
+                    let detail = "the body took longer than --body-timeout";
+                    self.time_out(id, http.reply_to_part(unread), Reason::BodyTimeout, detail);
                 }
             },
             (Session::Stomp(session), _) if !session.is_connected() => {
@@ -155,13 +158,9 @@ impl Shard {
         }
     }
 
-    fn time_out(&mut self, id: ConnId, reason: Reason, detail: &str) {
+    fn time_out(&mut self, id: ConnId, reply: Reply, reason: Reason, detail: &str) {
         self.refuse(reason);
         self.count_answer(report::Asked::Unknown, Status::RequestTimeout);
-        let Some(conn) = self.conns.get(id) else { return };
-        let Session::Http(session) = &conn.session else { return };
-        let unread = conn.unread.as_ref().map_or(&[][..], |unread| &unread.bytes);
-        let reply = session.reply_to_part(unread);
         self.say(id, |out, cx| http::encode_problem(out, cx, reply, Status::RequestTimeout, detail));
         self.close_when_written(id);
     }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::stomp::{connect, subscribe};
-use super::{Driver, Peer, at, get, header, post, text, upgrade};
+use super::{Driver, Peer, at, get, group, header, post, text, upgrade};
 use crate::report::Reason;
+use crate::shard::placement;
 
 const BUDGET: usize = 1_000_000;
 
@@ -38,12 +39,18 @@ fn refused(driver: &Driver) -> u64 {
 fn scarce(workers: usize) -> (Driver, Vec<Peer>) {
     let mut driver = driver(workers);
     driver.publish(1, &at("alice", 1));
-    let mut holders = Vec::new();
-    while held(&driver) < BUDGET as u64 * 9 / 10 {
-        holders.push(hold(&mut driver, 0, 60_000));
-    }
-    assert!(held(&driver) <= BUDGET as u64, "and no more than all of it");
+    let holders = make_scarce(&mut driver);
     (driver, holders)
+}
+
+/// Has publishers hold nine tenths of the budget.
+fn make_scarce(driver: &mut Driver) -> Vec<Peer> {
+    let mut holders = Vec::new();
+    while held(driver) < BUDGET as u64 * 9 / 10 {
+        holders.push(hold(driver, 0, 60_000));
+    }
+    assert!(held(driver) <= BUDGET as u64, "and no more than all of it");
+    holders
 }
 
 /// What a request is answered with while nine tenths are held.
@@ -66,6 +73,23 @@ fn new_groups_members_and_snapshots_are_refused_near_the_budget() {
     check_refused(&get("/location/group/1"));
     check_refused(&get("/location/long/2"));
     check_refused(&upgrade("/ws/2"));
+}
+
+#[test]
+fn snapshot_that_another_shard_was_asked_for_in_time_is_refused_all_the_same() {
+    let mut driver = driver(2);
+    let home = placement::home(group(1), 2);
+    let elsewhere = (2..).find(|number| placement::home(group(*number), 2) != home).unwrap();
+    driver.publish(elsewhere, &at("alice", 1));
+    let asker = driver.connect(0, get("/location/cur/1"));
+    driver.take_answer(asker, "200");
+    driver.mail_rests = true;
+    driver.send(asker, get(&format!("/location/group/{elsewhere}")));
+    let _holders = make_scarce(&mut driver);
+    driver.mail_rests = false;
+    driver.run();
+    let (_, problem) = driver.take_answer(asker, "503");
+    assert!(problem.contains("90 %") && refused(&driver) == 1, "{problem}");
 }
 
 #[test]
@@ -141,6 +165,31 @@ fn readers_who_take_nothing_are_shed_largest_first() {
     assert_eq!(refused(&driver), 8 - left as u64);
     assert!(held(&driver) <= BUDGET as u64);
     assert_eq!(driver.take_seqs(quick), numbers, "who keeps up notices nothing");
+}
+
+#[test]
+fn who_has_gone_is_not_counted_in_place_of_who_has_its_slot() {
+    let mut driver = driver(1);
+    let gone = driver.accept(0);
+    let (_, id) = driver.sockets[gone.0].served.unwrap();
+    driver.hang_up(gone);
+    let heir = hold(&mut driver, 0, 5000);
+    assert_eq!(driver.sockets[heir.0].served.map(|(_, heir)| heir.slot), Some(id.slot));
+    let before = held(&driver);
+    driver.shards[0].count_held(id);
+    driver.shards[0].give_back_held(id);
+    assert_eq!(held(&driver), before);
+    driver.shards[0].check_held();
+}
+
+#[test]
+fn more_than_a_count_can_say_is_given_back_too() {
+    let mut driver = driver(1);
+    let peer = driver.accept(0);
+    let (_, id) = driver.sockets[peer.0].served.unwrap();
+    driver.shards[0].set_held(id.slot, u32::MAX as usize + 5);
+    driver.shards[0].give_back_held(id);
+    assert_eq!(held(&driver), 0);
 }
 
 #[test]

@@ -104,7 +104,11 @@ impl Driver {
 
     /// A newcomer at a shard.
     fn accept(&mut self, shard: usize) -> Peer {
-        let conn = self.shards[shard].handle_accepted(Standing::Guest);
+        self.accept_as(shard, Standing::Guest)
+    }
+
+    fn accept_as(&mut self, shard: usize, standing: Standing) -> Peer {
+        let conn = self.shards[shard].handle_accepted(standing);
         self.sockets.push(Socket {
             served: Some((shard, conn)),
             unread: Vec::new(),

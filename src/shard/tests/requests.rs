@@ -129,9 +129,7 @@ fn unread_answers_stop_the_next_requests_until_they_are_written() {
 fn newcomer_past_the_last_place_gets_probes_answered_and_nothing_else() {
     for (target, status) in [("/healthz", "200"), ("/location/cur/3", "503")] {
         let mut driver = Driver::new(1);
-        let peer = driver.accept(0);
-        let surplus = driver.shards[0].handle_accepted(Standing::Surplus);
-        driver.sockets[peer.0].served = Some((0, surplus));
+        let peer = driver.accept_as(0, Standing::Surplus);
         driver.send(peer, get(target));
         driver.take_answer(peer, status);
         assert!(driver.sockets[peer.0].shut, "{target}: it gets one answer");

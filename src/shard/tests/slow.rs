@@ -7,6 +7,7 @@ use super::{Driver, Peer, at, get, post, seq, text, upgrade};
 use crate::ids::Transport;
 use crate::limits::SlowConsumer;
 use crate::report::Reason;
+use crate::shard::{Output, Wrote};
 
 /// What a peer gets that says `hello` after three updates of group 7, and whose socket blocks after `room` bytes
 /// until three more have come in one turn and one in the next; afterwards it takes `step` bytes at a time.
@@ -121,6 +122,114 @@ fn unacknowledged_messages_are_counted_once_however_writes_are_split() {
         let last = driver.publish(7, &at("alice", 3));
         driver.make_room(peer, usize::MAX);
         assert_eq!(seqs(&driver.take(peer)), [&numbers[..], &[last]].concat(), "blocked after {room} bytes");
+    }
+}
+
+#[test]
+fn what_one_turn_brings_is_not_piled_up_for_everybody_before_it_is_written() {
+    const UPDATES: usize = 2000;
+    let mut driver = Driver::new(1);
+    let queue_bytes_max = driver.shards[0].env.limits.queue_bytes_max;
+    // Who has two subscriptions has a queue of its own, for their heads differ.
+    let hello =
+        [upgrade("/location").into_bytes(), connect(""), subscribe("a", 7, ""), subscribe("b", 8, "")];
+    let peers: Vec<Peer> = (0..9).map(|_| driver.connect(0, hello.concat())).collect();
+    // One of them stops at some time.
+    driver.sockets[peers[4].0].room = 100_000;
+    let publisher = driver.open_websocket(0, 7, "");
+    for x in 0..UPDATES as u32 {
+        driver.feed(publisher, text(&at("alice", x)));
+    }
+    let mut queued_most = 0;
+    while let Some(output) = driver.shards[0].poll_output() {
+        let Output::Write { conn, bytes } = output else { continue };
+        let socket = driver.sockets.iter_mut().find(|socket| socket.served == Some((0, conn))).unwrap();
+        let taken = bytes.len().min(socket.room);
+        socket.got.extend_from_slice(&bytes[..taken]);
+        socket.room -= taken;
+        driver.shards[0].handle_wrote(Wrote::Bytes(taken));
+        queued_most = queued_most.max(driver.report(0).queue_bytes[Transport::Stomp as usize] as usize);
+    }
+    driver.make_room(peers[4], usize::MAX);
+    for peer in &peers {
+        let numbers = seqs(&driver.take(*peer));
+        let is_whole = numbers.len() == UPDATES && numbers.is_sorted_by(|a, b| a + 1 == *b);
+        assert!(is_whole != (*peer == peers[4]) && numbers.is_sorted_by(|a, b| a < b), "{peer:?}");
+    }
+    let everything = UPDATES * 250;
+    assert!(queued_most < everything + peers.len() * queue_bytes_max, "{queued_most} bytes waited at once");
+}
+
+/// The numbers of the updates that one subscription of a STOMP connection got.
+fn seqs_of(got: &str, subscription: &str) -> Vec<u64> {
+    let is_its = |message: &&str| message.contains(&format!("subscription:{subscription}\n"));
+    got.split("MESSAGE\n").filter(is_its).map(seq).collect()
+}
+
+#[test]
+fn who_replays_beside_a_long_turn_is_told_nothing_twice() {
+    for room in [usize::MAX, 10_000, 40_000, 300_000, 600_000] {
+        // One write takes more than such a queue: it must not go on to what is read by cursor all the same.
+        let mut driver = Driver::with(1, |limits| (limits.queue_bytes_max, limits.history) = (400, 8));
+        let before = driver.publish(7, &at("alice", 0));
+        let hello = [upgrade("/location").into_bytes(), connect(""), subscribe("a", 7, "")].concat();
+        let peer = driver.connect(0, hello);
+        driver.sockets[peer.0].room = room;
+        let publisher = driver.open_websocket(0, 7, "");
+        for x in 0..2000 {
+            driver.feed(publisher, text(&at("alice", x)));
+            if x == 1000 {
+                driver.feed(peer, subscribe("b", 7, &format!("since:{before}\n")));
+            }
+        }
+        driver.run();
+        driver.make_room(peer, usize::MAX);
+        let last = driver.publish(7, &at("alice", 0));
+        let got = String::from_utf8_lossy(&driver.take(peer)).into_owned();
+        for subscription in ["a", "b"] {
+            let numbers = seqs_of(&got, subscription);
+            assert!(numbers.is_sorted_by(|a, b| a < b), "{subscription}, {room}: something came twice");
+            assert_eq!(numbers.last(), Some(&last), "{subscription}, {room}");
+        }
+        if room == usize::MAX {
+            assert_eq!(seqs_of(&got, "a").len(), 2001, "nothing is missing");
+        }
+    }
+}
+
+#[test]
+fn connection_that_breaks_in_a_long_turn_takes_nobody_with_it() {
+    let mut driver = Driver::new(1);
+    let hello =
+        [upgrade("/location").into_bytes(), connect(""), subscribe("a", 7, ""), subscribe("b", 8, "")];
+    let peers: Vec<Peer> = (0..3).map(|_| driver.connect(0, hello.concat())).collect();
+    let publisher = driver.open_websocket(0, 7, "");
+    for x in 0..2000 {
+        driver.feed(publisher, text(&at("alice", x)));
+    }
+    let (_, first) = driver.sockets[peers[0].0].served.unwrap();
+    while let Some(output) = driver.shards[0].poll_output() {
+        match output {
+            Output::Write { conn, .. } if conn == first => driver.shards[0].handle_wrote(Wrote::Broken),
+            Output::Write { conn, bytes } => {
+                let socket =
+                    driver.sockets.iter_mut().find(|socket| socket.served == Some((0, conn))).unwrap();
+                socket.got.extend_from_slice(bytes);
+                let taken = bytes.len();
+                driver.shards[0].handle_wrote(Wrote::Bytes(taken));
+            }
+            Output::Close { conn } => assert_eq!(conn, first),
+            Output::ShutdownWrite { .. }
+            | Output::ReadAgain { .. }
+            | Output::Mail { .. }
+            | Output::HandOver { .. }
+            | Output::Scrape { .. } => panic!("nobody asked for that"),
+        }
+    }
+    driver.sockets[peers[0].0].served = None;
+    driver.run();
+    for peer in &peers[1..] {
+        assert_eq!(seqs(&driver.take(*peer)).len(), 2000, "{peer:?}");
     }
 }
 

@@ -6,6 +6,7 @@ use super::stomp::{connect_stomp, subscribe};
 use super::{Driver, Peer, at, get, header, made_at, post, upgrade};
 use crate::limits::{LINGER_TIME_MAX, PING_EVERY, SSE_COMMENT_EVERY};
 use crate::report::Reason;
+use crate::shard::Standing;
 use crate::wire::websocket::frame::Opcode;
 
 const MS: Duration = Duration::from_millis(1);
@@ -82,6 +83,15 @@ fn half_a_head_request_is_timed_out_without_content() {
         let got = got_at(&mut driver, peer, Duration::from_secs(10));
         assert!(got.starts_with("HTTP/1.1 408 ") && got.ends_with("\r\n\r\n"), "{got}");
     }
+}
+
+#[test]
+fn half_a_head_request_of_a_newcomer_without_a_place_is_answered_without_content() {
+    let mut driver = Driver::new(1);
+    let peer = driver.accept_as(0, Standing::Surplus);
+    driver.send(peer, "HEAD / HT");
+    let got = got_at(&mut driver, peer, Duration::from_secs(1));
+    assert!(got.starts_with("HTTP/1.1 503 ") && got.ends_with("\r\n\r\n"), "{got}");
 }
 
 #[test]
