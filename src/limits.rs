@@ -110,6 +110,14 @@ pub const DESCRIPTORS_PER_WORKER: u64 = 3;
 /// one turn; as many emptied queues are kept for them.
 pub const EVENTS_PER_TURN_MAX: usize = 1024;
 
+/// Answers that take long to make (snapshots, scrapes) that a worker makes in one turn: a snapshot of 10,000 members takes
+/// 2 ms, and everybody else waits for a turn to end.
+pub const LONG_ANSWERS_PER_TURN_MAX: usize = 4;
+
+/// What a worker has to say before it reads on: a turn's ordinary answers, 250 bytes to each of [`EVENTS_PER_TURN_MAX`]
+/// connections, are a quarter of it, while pipelined requests would otherwise be answered with `--queue-bytes` each.
+pub const ANSWER_BYTES_PER_FLUSH_MAX: usize = 1024 * 1024;
+
 /// How long a mirror of another shard's group outlives its last local subscriber, so that a client that polls
 /// again and again does not have the group copied to it each time.
 pub const MIRROR_LINGER: Duration = Duration::from_secs(15);
@@ -255,8 +263,15 @@ impl Quota {
 /// blocks is not in it.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    held: Arc<AtomicUsize>,
+    held: Arc<[AtomicUsize; 2]>,
     max: usize,
+}
+
+/// What holds some of a [`Budget`]; its place in the table of who holds how much.
+#[derive(Clone, Copy, Debug)]
+enum Holders {
+    Groups,
+    Connections,
 }
 
 impl Budget {
@@ -266,20 +281,31 @@ impl Budget {
         Self { held: Arc::default(), max }
     }
 
-    /// One holder's part of what is held.
+    /// What one shard's groups hold.
     #[must_use]
-    pub fn holder(&self) -> HeldBytes {
-        HeldBytes { budget: self.clone(), own: 0, told: 0 }
+    pub fn groups(&self) -> HeldBytes {
+        HeldBytes { budget: self.clone(), holders: Holders::Groups, own: 0, told: 0 }
+    }
+
+    /// What one shard's connections hold.
+    #[must_use]
+    pub fn connections(&self) -> HeldBytes {
+        HeldBytes { budget: self.clone(), holders: Holders::Connections, own: 0, told: 0 }
     }
 }
 
-/// What one holder holds of a [`Budget`].
+/// What one holder may hold more or less than it has told the others: a turn of ordinary requests stays below, and as many
+/// shards as there can be are wrong by 16 MiB together.
+const UNTOLD_BYTES_MAX: usize = 64 * 1024;
+
+/// What the groups or the connections of one shard hold of a [`Budget`].
 ///
-/// It counts for itself and tells the others once a turn ([`HeldBytes::settle`]), so that a request which takes and gives
-/// back within a turn touches nothing that is shared.
+/// It counts for itself and tells the others once a turn ([`HeldBytes::settle`]), or when it is more than a little, so that
+/// a request which takes and gives back within a turn touches nothing that is shared.
 #[derive(Debug)]
 pub struct HeldBytes {
     budget: Budget,
+    holders: Holders,
     own: usize,
     told: usize,
 }
@@ -289,13 +315,16 @@ impl HeldBytes {
     pub fn change(&mut self, before: usize, after: usize) {
         debug_assert!(before <= self.own, "{before} bytes were never held; {} are", self.own);
         self.own = self.own.saturating_sub(before) + after;
+        if self.own.abs_diff(self.told) > UNTOLD_BYTES_MAX {
+            self.settle();
+        }
     }
 
     /// Tells the other holders.
     pub fn settle(&mut self) {
         if self.own != self.told {
             let more = self.own.wrapping_sub(self.told);
-            self.budget.held.fetch_add(more, Ordering::Relaxed);
+            self.budget.held[self.holders as usize].fetch_add(more, Ordering::Relaxed);
             self.told = self.own;
         }
     }
@@ -330,9 +359,18 @@ impl HeldBytes {
         self.all().saturating_sub(self.budget.max)
     }
 
+    /// What the connections of each of so many shards may hold if none holds more than another. While more than all is
+    /// held, at least one holds more than that, unless groups alone hold it all: then it is 0.
+    #[must_use]
+    pub fn even_share(&self, shards: usize) -> usize {
+        let groups = self.budget.held[Holders::Groups as usize].load(Ordering::Relaxed);
+        self.budget.max.saturating_sub(groups) / shards
+    }
+
     /// What all hold, as far as they have told.
     fn all(&self) -> usize {
-        let held = self.budget.held.load(Ordering::Relaxed);
+        let [groups, connections] = &*self.budget.held;
+        let held = groups.load(Ordering::Relaxed) + connections.load(Ordering::Relaxed);
         (held + self.own).saturating_sub(self.told)
     }
 }
@@ -343,7 +381,7 @@ mod tests {
 
     #[test]
     fn budget_is_scarce_from_nine_tenths_and_spent_past_the_whole() {
-        let mut held = Budget::new(1000).holder();
+        let mut held = Budget::new(1000).connections();
         for (bytes, scarce, excess) in
             [(0, false, 0), (899, false, 0), (900, true, 0), (1000, true, 0), (1001, true, 1)]
         {
@@ -355,7 +393,7 @@ mod tests {
     #[test]
     fn holders_see_what_others_have_told() {
         let budget = Budget::new(1000);
-        let (mut mine, mut theirs) = (budget.holder(), budget.holder());
+        let (mut mine, mut theirs) = (budget.connections(), budget.groups());
         theirs.change(0, 950);
         assert!(!mine.is_scarce() && theirs.is_scarce());
         theirs.settle();

@@ -253,6 +253,8 @@ impl Server {
         loop {
             let mut done = 0;
             for shard in 0..SHARDS {
+                // Answers that take long are made a few a turn.
+                self.shards[shard].handle_timeout();
                 done += self.do_outputs(shard);
                 if !self.jammed[shard] {
                     self.letters.append(&mut self.outboxes[shard]);

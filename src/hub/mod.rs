@@ -149,7 +149,7 @@ impl Hub {
             dirty: VecDeque::new(),
             timers: TimerWheel::new(Tick(0)),
             quota: groups,
-            held: budget.holder(),
+            held: budget.groups(),
             table_bytes: 0,
             highest: Seq::ZERO,
             groups: 0,

@@ -276,6 +276,7 @@ impl Reactor {
                 Read::Bytes(bytes) => {
                     let reading = self.shard.handle_received(conn, &mut self.buffer[..bytes]);
                     self.sockets.set_held(conn, reading == Reading::Hold);
+                    self.unburden();
                     let full = bytes == self.buffer.len();
                     if full {
                         self.sockets.note_unread(conn);
@@ -295,6 +296,14 @@ impl Reactor {
     fn read_later(&mut self, conn: ConnId) {
         if self.sockets.set_queued(conn, true) {
             self.later.push(conn);
+        }
+    }
+
+    /// Does in the middle of a turn what its end is for, if that cannot wait. Whoever is closed by that is told from who
+    /// comes after by the generation in the name.
+    fn unburden(&mut self) {
+        if self.shard.is_laden() {
+            self.do_outputs();
         }
     }
 
@@ -365,6 +374,7 @@ impl Reactor {
         {
             taken += 1;
             self.handle_letter(letter);
+            self.unburden();
         }
         self.mail_left = taken == MAILBOX_LETTERS_PER_TURN_MAX;
     }

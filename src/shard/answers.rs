@@ -35,6 +35,7 @@ impl Shard {
             queue_of(conn, &mut self.pool).push_control(&self.reply);
             self.mark_dirty(id);
         }
+        self.said_bytes += self.reply.len();
         let is_long = self.reply.len() > KEPT_BYTES;
         self.reply.clear();
         self.reply.shrink_to(64 * 1024);

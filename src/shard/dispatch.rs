@@ -2,6 +2,7 @@
 
 use crate::hub::group::Published;
 use crate::ids::{ConnId, GroupId, Seq, Transport};
+use crate::limits::LONG_ANSWERS_PER_TURN_MAX;
 use crate::location::{Change, Publish};
 use crate::report::{self, Reason};
 use crate::route::{Endpoint, RouteError};
@@ -118,9 +119,7 @@ impl Shard {
                 }
             }
             Endpoint::Metrics => {
-                if self.set_interest(id, Interest::Asked(Asked { reply, about: About::Scrape })) {
-                    self.commands.push_back(Command::Scrape(id));
-                }
+                self.answer_at_length(id, Asked { reply, about: About::Scrape });
             }
             Endpoint::Healthz => self.answer_text(id, kind, reply, Status::Ok, "ok\n"),
             Endpoint::Readyz if self.env.draining => {
@@ -136,7 +135,35 @@ impl Shard {
         if self.held.is_scarce() {
             return self.refuse_snapshot(id, reply);
         }
-        self.ask(id, group, Question::Snapshot, Asked { reply, about: About::Snapshot { group } });
+        self.answer_at_length(id, Asked { reply, about: About::Snapshot { group } });
+    }
+
+    /// Queues a request whose answer takes long to make: a few of them are answered a turn, whoever asks, so that none
+    /// makes everybody else wait by asking again and again in a few bytes.
+    fn answer_at_length(&mut self, id: ConnId, asked: Asked) {
+        if self.set_interest(id, Interest::Asked(asked)) {
+            self.long_answers.push_back(id);
+        }
+    }
+
+    /// Makes the long answers that are due this turn.
+    pub(super) fn make_long_answers(&mut self) {
+        for _ in 0..LONG_ANSWERS_PER_TURN_MAX {
+            let Some(id) = self.long_answers.pop_front() else { return };
+            // Whoever has gone meanwhile, or was told something else, waits for none.
+            let Some(asked) = self.take_asked(id) else { continue };
+            match asked.about {
+                About::Snapshot { group } => self.ask(id, group, Question::Snapshot, asked),
+                About::Scrape => {
+                    if self.set_interest(id, Interest::Asked(asked)) {
+                        self.commands.push_back(Command::Scrape(id));
+                    }
+                }
+                About::Publish | About::OneShot | About::Newest { .. } | About::Cursor => {
+                    debug_assert!(false, "a short answer among the long ones");
+                }
+            }
+        }
     }
 
     /// Asks a group's home about it; the answer is written when it is known, which at home is at once.

@@ -44,27 +44,35 @@ impl Shard {
         }
     }
 
-    /// At the end of a turn: tells the other shards what is held here, and if all of it is more than may be, closes the
-    /// connections here that hold most, as many as it takes; false if there is nothing to do.
+    /// Whether all shards hold more than they may, and connections here more than their share of it.
     ///
-    /// The shard that takes the sum past its bound finds it so first, so those who do that are among its own.
+    /// Who holds less lets the others see to it: a shard whose clients hold next to nothing must not close them for what
+    /// is held elsewhere. Where groups alone hold it all, closing connections would help nobody.
+    pub(super) fn must_shed(&self) -> bool {
+        let is_too_much = self.held.excess() > 0;
+        is_too_much && (1..self.held.own()).contains(&self.held.even_share(self.workers))
+    }
+
+    /// Tells the other shards what is held here, and if all of it is more than may be, closes the connections here that
+    /// hold most, as many as it takes or until they hold no more than their share; false if there is nothing to do.
     pub(super) fn shed(&mut self) -> bool {
         self.hub.settle_held();
         self.held.settle();
-        let mut excess = self.held.excess();
-        if excess == 0 {
+        if !self.must_shed() {
             return false;
         }
+        let surplus = self.held.own() - self.held.even_share(self.workers);
+        let mut excess = self.held.excess().min(surplus);
         let held = self.conns.iter().map(|(id, _)| (self.conns.held_bytes(id.slot), id));
         let mut holders: Vec<(usize, ConnId)> = held.filter(|(bytes, _)| *bytes > 0).collect();
         holders.sort_unstable_by_key(|(bytes, id)| (Reverse(*bytes), id.slot));
         for (bytes, id) in &holders {
-            self.refuse(Reason::HeldMax);
-            self.kill(*id);
-            excess = excess.saturating_sub(*bytes);
             if excess == 0 {
                 break;
             }
+            excess = excess.saturating_sub(*bytes);
+            self.refuse(Reason::HeldMax);
+            self.kill(*id);
         }
         !holders.is_empty()
     }

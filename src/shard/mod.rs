@@ -34,7 +34,7 @@ use std::time::Duration;
 use crate::clock::{Now, Tick};
 use crate::hub::{GroupKey, Hub};
 use crate::ids::{ConnId, GroupId, ShardId, Transport};
-use crate::limits::{Budget, HeldBytes, Limits, Quota, RESERVED_SLOTS_MAX};
+use crate::limits::{ANSWER_BYTES_PER_FLUSH_MAX, Budget, HeldBytes, Limits, Quota, RESERVED_SLOTS_MAX};
 use crate::random::Random;
 use crate::report::{Reason, Report};
 use crate::session::origin::Origins;
@@ -224,6 +224,10 @@ pub struct Shard {
     /// Emptied queues.
     #[expect(clippy::vec_box, reason = "a connection takes its queue as a box and gives it back as one")]
     pool: Vec<Box<OutQueue>>,
+    /// Requests whose answers take long to make, in the order in which they came.
+    long_answers: VecDeque<ConnId>,
+    /// What was said since everything was written.
+    said_bytes: usize,
     /// What is being said, before it goes into a queue.
     reply: Vec<u8>,
     /// What is being written, where it is not one shared batch.
@@ -241,7 +245,7 @@ impl Shard {
             workers: config.workers,
             random: Random::with_seed(config.seed),
             conns: Conns::with_capacity(config.slots.min(RESERVED_SLOTS_MAX)),
-            held: config.budget.holder(),
+            held: config.budget.connections(),
             hub: Hub::new(&config.limits, config.groups, &config.budget),
             alarms: TimerWheel::new(now.tick),
             env: Env {
@@ -272,6 +276,8 @@ impl Shard {
             congested: false,
             drain: None,
             pool: Vec::new(),
+            long_answers: VecDeque::new(),
+            said_bytes: 0,
             reply: Vec::new(),
             scratch: Vec::new(),
             json: Vec::new(),
@@ -327,6 +333,7 @@ impl Shard {
                 if self.shed() {
                     continue;
                 }
+                self.said_bytes = 0;
                 return None;
             };
             return Some(match command {
@@ -346,9 +353,24 @@ impl Shard {
         }
     }
 
+    /// Whether so much is said or held that [`Shard::poll_output`] is to be called before anything else is handled.
+    #[must_use]
+    pub fn is_laden(&self) -> bool {
+        self.said_bytes > ANSWER_BYTES_PER_FLUSH_MAX || self.must_shed()
+    }
+
+    /// Whether answers that take long wait for the next turn.
+    #[cfg(test)]
+    fn has_long_answers(&self) -> bool {
+        !self.long_answers.is_empty()
+    }
+
     /// When [`Shard::handle_timeout`] is due, if nothing happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Tick> {
+        if !self.long_answers.is_empty() {
+            return Some(self.env.now.tick);
+        }
         match (self.alarms.next_deadline(), self.hub.poll_timeout()) {
             (Some(ours), Some(groups)) => Some(ours.min(groups)),
             (ours, groups) => ours.or(groups),

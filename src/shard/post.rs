@@ -86,7 +86,7 @@ impl Shard {
         }
     }
 
-    fn take_asked(&mut self, id: ConnId) -> Option<Asked> {
+    pub(super) fn take_asked(&mut self, id: ConnId) -> Option<Asked> {
         let conn = self.conns.get_mut(id)?;
         match std::mem::take(&mut conn.interest) {
             Interest::Asked(asked) => Some(asked),

@@ -67,6 +67,7 @@ impl Shard {
     /// Time has passed.
     pub fn handle_timeout(&mut self) {
         let now = self.env.now;
+        self.make_long_answers();
         if !self.congested {
             self.hub.handle_timeout(&now);
         }

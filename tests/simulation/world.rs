@@ -231,7 +231,7 @@ impl World {
         report
     }
 
-    /// Whether letters are on their way or bytes lie unread that a shard would read.
+    /// Whether letters are on their way, bytes lie unread that a shard would read, or something is due by now.
     pub(crate) fn is_busy(&self) -> bool {
         let letters = self.mailboxes.iter().chain(&self.waiting).flatten().any(|line| !line.is_empty());
         let news = self.sockets.iter().any(|socket| {
@@ -240,7 +240,8 @@ impl World {
             let reads = socket.later || (!socket.held && !socket.unread.is_empty());
             is_here && (closes || reads || (socket.blocked && (socket.room > 0 || socket.reset)))
         });
-        letters || news || !self.scrapes.is_empty()
+        let is_due = self.poll_timeout().is_some_and(|due| due <= self.now.tick);
+        letters || news || is_due || !self.scrapes.is_empty()
     }
 
     /// How many sockets of a shard take no more for now.

@@ -226,3 +226,28 @@ fn everything_that_was_counted_is_given_back() {
     let tables = held(&driver);
     assert!(tables < 10_000, "{tables}: the tables that groups were in, and nothing else");
 }
+
+#[test]
+fn shard_whose_clients_hold_little_closes_none_for_what_others_hold() {
+    let mut driver = driver(2);
+    let innocents: Vec<Peer> = (0..20).map(|_| hold(&mut driver, 0, 500)).collect();
+    let holders: Vec<Peer> = (0..20).map(|_| hold(&mut driver, 1, 60_000)).collect();
+    assert!(innocents.iter().all(|peer| driver.shard_of(*peer).is_some()), "they hold next to nothing");
+    let left = holders.iter().filter(|peer| driver.shard_of(**peer).is_some()).count();
+    assert!((10..20).contains(&left), "{left} of 20 are left");
+    assert!(held(&driver) <= BUDGET as u64);
+}
+
+#[test]
+fn who_is_answered_at_length_again_and_again_is_written_to_in_between() {
+    let mut driver = Driver::new(1);
+    let mut peers = 0;
+    while !driver.shards[0].is_laden() {
+        let peer = driver.accept(0);
+        driver.feed(peer, get("/").repeat(50));
+        peers += 1;
+        assert!(peers < 64, "a turn's answers are bounded");
+    }
+    driver.run();
+    assert!(!driver.shards[0].is_laden());
+}

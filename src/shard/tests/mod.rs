@@ -194,6 +194,11 @@ impl Driver {
         loop {
             for shard in 0..self.shards.len() {
                 self.do_outputs(shard);
+                // Answers that take long are made a few a turn.
+                while self.shards[shard].has_long_answers() {
+                    self.shards[shard].handle_timeout();
+                    self.do_outputs(shard);
+                }
             }
             if self.mail_rests || self.letters.is_empty() {
                 return self.shards.iter().for_each(Shard::check_held);

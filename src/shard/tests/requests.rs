@@ -2,6 +2,7 @@
 
 use super::{Driver, Peer, at, get, header, made_at, post, seq, text, upgrade};
 use crate::ids::Transport;
+use crate::limits::LONG_ANSWERS_PER_TURN_MAX;
 use crate::shard::Standing;
 
 /// The statuses of all answers that a peer got, in order; each must be whole.
@@ -162,4 +163,29 @@ fn echo_sends_back_what_came_before_the_end_of_input() {
     driver.make_room(peer, usize::MAX);
     assert_eq!(driver.take_texts(peer), ["hello"]);
     assert_eq!(driver.shard_of(peer), None);
+}
+
+#[test]
+fn answers_that_take_long_are_made_a_few_a_turn() {
+    let mut driver = Driver::new(1);
+    driver.publish(3, &at("alice", 1));
+    let askers: Vec<_> = (0..10).map(|_| driver.accept(0)).collect();
+    for asker in &askers {
+        driver.feed(*asker, get("/location/group/3").repeat(3));
+    }
+    let other = driver.accept(0);
+    driver.feed(other, get("/location/cur/3"));
+    driver.shards[0].handle_timeout();
+    driver.do_outputs(0);
+    let answers =
+        |driver: &Driver| askers.iter().filter(|asker| !driver.sockets[asker.0].got.is_empty()).count();
+    assert_eq!(answers(&driver), LONG_ANSWERS_PER_TURN_MAX);
+    driver.take_answer(other, "200");
+    assert_eq!(driver.shards[0].poll_timeout(), Some(driver.now.tick), "the next turn comes at once");
+    driver.run();
+    for asker in askers {
+        for _ in 0..3 {
+            driver.take_answer(asker, "200");
+        }
+    }
 }
