@@ -391,7 +391,11 @@ impl Life {
             let half_head = peer.asks.front().is_some_and(|ask| ask.head_only)
                 && rest.starts_with(b"HTTP/1.1 408 ")
                 && rest.ends_with(b"\r\n\r\n");
-            assert!(rest.is_empty() || half_head, "peer {index} is ended in the middle: {}", crate::trace::shown(rest));
+            assert!(
+                rest.is_empty() || half_head,
+                "peer {index} is ended in the middle: {}",
+                crate::trace::shown(rest)
+            );
         }
         let cut_off = self.limits.slow_consumer == SlowConsumer::Disconnect && !socket.quick;
         let idle = self.is_draining() && peer.reader.speech == Speech::Http;
