@@ -121,6 +121,11 @@ fn publisher_that_holds_most_is_closed_past_the_budget_and_smaller_ones_go_on() 
     let largest = hold(&scene.server, 3 * PIECE);
     let mut holders = fill(&scene.server);
     while times_run_into(&scene.server) == 0.0 {
+        assert!(
+            holders.len() < BUDGET / PIECE,
+            "it must come to that: {} bytes are held",
+            held(&scene.server)
+        );
         holders.push(hold(&scene.server, PIECE));
     }
     assert_eq!(read_to_end(largest.stream()), 0, "it is closed without a word");
