@@ -81,9 +81,7 @@ pub(crate) fn publish_over_websocket(server: &Server, group: u64, rule: &str) {
 fn stream(server: &Server, group: u64, _: &str) {
     let mut wire = Wire::connect(server);
     wire.send_get(&format!("/location/sse/{group}"));
-    let told = EventStream::without_comment(wire).rest();
-    assert!(told.iter().any(|event| event.retry.is_some()), "{told:?}");
-    assert!(told.iter().all(|event| event.data.is_none()), "{told:?}");
+    EventStream::expect_refused(wire);
 }
 
 fn upgrade(server: &Server, group: u64, rule: &str) {
