@@ -24,18 +24,19 @@ fn with_streams(flags: &[&str], count: u64) -> (Server, Vec<EventStream>) {
     (server, streams)
 }
 
-/// Sends SIGTERM and waits until the drain has begun.
+/// Sends SIGTERM and waits until the drain has begun, on every worker: each hears of it by itself, and so many connections
+/// in a row are served by all of them.
 #[track_caller]
 fn begin_drain(server: &Server) {
     server.terminate();
-    let draining = wait_until(|| {
+    let is_draining = |_| {
         let mut wire = Wire::connect(server);
         wire.send_get("/readyz");
         wire.answer().status == 503
-    });
-    assert!(draining, "readyz says that it drains");
+    };
+    assert!(wait_until(|| (0..16).all(is_draining)), "readyz says that it drains");
     // The connection that the harness keeps alive would be there until its own goodbye.
-    server.get("/healthz").expect_status(200);
+    assert!(server.get("/healthz").expect_status(200).lists("Connection", "close"));
 }
 
 #[test]
