@@ -124,6 +124,19 @@ fn section_6_3_nothing_is_executed_behind_a_stream() {
     assert_eq!(bench.publishes(), 1);
 }
 
+// Section 9.6: whoever closes its side may still read, and is answered all that it asked.
+#[test]
+fn section_9_6_half_closed_connection_is_answered_to_the_end() {
+    let server = Server::start(&[]);
+    let mut wire = Wire::connect(&server);
+    wire.send(get("/healthz").repeat(3));
+    wire.finish_sending();
+    for _ in 0..3 {
+        wire.answer().expect_status(200);
+    }
+    wire.expect_end();
+}
+
 // Section 9.6: the answer is not lost to a reset though the peer is still sending.
 #[test]
 fn section_9_6_connection_closes_in_stages() {

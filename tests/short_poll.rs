@@ -230,29 +230,6 @@ fn seqs_of_a_group_only_grow() {
     assert!(updates[49].seq < 1 << 53);
 }
 
-#[test]
-fn members_past_the_limit_are_told_to_come_back() {
-    let server = Server::start(&["--max-members", "2"]);
-    server.publish(3, "alice", 1, 1);
-    server.publish(3, "bob", 1, 1);
-    let refusal = server.post("/location/share/3", r#"{"member":"carol","x":1,"y":2}"#);
-    refusal.expect_problem(503);
-    assert!(refusal.needed_header("Retry-After").parse::<u64>().is_ok(), "{refusal:?}");
-    server.publish(3, "alice", 2, 2);
-    assert_eq!(server.scrape().sum("geoloop_refused_total", &[("reason", "members_max")]), 1.0);
-}
-
-#[test]
-fn groups_past_the_limit_are_told_to_come_back() {
-    let server = Server::start(&["--max-groups", "2"]);
-    server.publish(3, "alice", 1, 1);
-    server.publish(4, "alice", 1, 1);
-    let refusal = server.post("/location/share/5", r#"{"x":1,"y":2}"#);
-    refusal.expect_problem(503);
-    assert!(refusal.needed_header("Retry-After").parse::<u64>().is_ok(), "{refusal:?}");
-    server.publish(3, "alice", 2, 2);
-}
-
 // Methods and addresses.
 
 #[track_caller]

@@ -4,9 +4,10 @@
 mod harness;
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read, Write};
+use std::io::Write;
 use std::thread;
 
+use harness::crowd::read_to_end;
 use harness::http::{Wire, get};
 use harness::sse::EventStream;
 use harness::stomp::Stomp;
@@ -119,15 +120,7 @@ fn slow_reader_may_be_closed_instead() {
     publish_while_another_listens(&server);
     let closed = || server.scrape().sum("geoloop_refused_total", &[("reason", "slow_consumer")]) == 1.0;
     assert!(wait_until(closed), "the slow reader is closed, and no other");
-    let mut bytes = [0; 4096];
-    loop {
-        match slow.read(&mut bytes) {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
-            Err(error) => panic!("not the end of the connection: {error}"),
-        }
-    }
+    read_to_end(&slow);
 }
 
 #[test]

@@ -4,8 +4,7 @@
 mod harness;
 
 use harness::Server;
-use harness::http::Wire;
-use harness::websocket::{CLOSE, ENDS, GOES_ON, PING, Socket, TEXT, TEXT_BEGINS, frame, upgrade};
+use harness::websocket::{ENDS, GOES_ON, PING, Socket, TEXT, TEXT_BEGINS, frame};
 use tungstenite::Message;
 
 #[test]
@@ -198,41 +197,6 @@ fn fragments_are_put_together_across_a_ping() {
     socket.send_raw(&frame(GOES_ON, b""));
     socket.send_raw(&frame(ENDS, br#"","x":1,"y":2}"#));
     assert_eq!(socket.update().member.as_deref(), Some("Jürgen"));
-}
-
-#[test]
-fn message_that_comes_byte_by_byte_is_read() {
-    let server = Server::start(&[]);
-    let mut socket = Socket::open(&server, "/ws/3");
-    for byte in frame(TEXT, format!(r#"{{"x":1,"y":2}}{}"#, " ".repeat(200)).as_bytes()) {
-        socket.send_raw(&[byte]);
-    }
-    assert_eq!(socket.update().point(), (1.0, 2.0));
-}
-
-#[test]
-fn close_is_answered_with_its_code() {
-    let server = Server::start(&[]);
-    for code in [1000, 1001, 3000, 4999] {
-        let mut socket = Socket::open(&server, "/ws/3");
-        socket.close(code);
-        socket.expect_close(code);
-    }
-    let mut socket = Socket::open(&server, "/ws/3");
-    socket.send_raw(&frame(CLOSE, b""));
-    assert_eq!(socket.message(), Message::Close(None), "a Close without a code is answered without one");
-    socket.expect_end();
-}
-
-#[test]
-fn silent_peer_is_closed() {
-    let server = Server::start(&["--peer-timeout", "1s"]);
-    let mut wire = Wire::connect(&server);
-    wire.send(upgrade("/ws/3"));
-    wire.head().expect_status(101);
-    wire.rest();
-    let scrape = server.scrape();
-    assert_eq!(scrape.sum("geoloop_refused_total", &[("reason", "peer_timeout")]), 1.0);
 }
 
 #[test]

@@ -17,8 +17,8 @@ pub(super) const SHARDS: usize = 2;
 /// The wall clock at tick 0.
 const UNIX_MS: u64 = 1_767_225_600_000;
 
-/// What the tables may keep of the groups that were in them.
-const TABLE_BYTES_MAX: u64 = 64 * 1024;
+/// What the tables of a shard may keep of the groups that were in them: a dozen at most, at home and as mirrors.
+const TABLE_BYTES_MAX: u64 = 8 * 1024;
 
 /// Things done for one step before it counts as never coming to rest: a step does some thousands at most.
 const DEEDS_MAX: usize = 200_000;

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::http::Wire;
+
 /// One line of a scrape.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
@@ -39,6 +41,13 @@ impl Scrape {
             }
         }
         scrape
+    }
+
+    /// Asks for a scrape over a connection that is there already.
+    #[track_caller]
+    pub(crate) fn over(wire: &mut Wire) -> Self {
+        wire.send_get("/metrics");
+        Self::parse(&wire.answer().expect_status(200).text())
     }
 
     /// The sum of all samples of a name that have these labels; 0 when there is none.

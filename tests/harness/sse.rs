@@ -52,9 +52,18 @@ impl EventStream {
         stream
     }
 
-    /// Reads the head alone: for a stream that is refused by its end.
+    /// Checks that the stream that was asked for on this connection is refused as an event source takes it: it is told when
+    /// to come back and nothing else, and ended.
     #[track_caller]
-    pub(crate) fn without_comment(mut wire: Wire) -> Self {
+    pub(crate) fn expect_refused(wire: Wire) {
+        let told = Self::without_comment(wire).rest();
+        assert!(told.iter().any(|event| event.retry.is_some_and(|retry| retry > 0)), "{told:?}");
+        assert!(told.iter().all(|event| event.data.is_none()), "{told:?}");
+    }
+
+    /// Reads the head alone.
+    #[track_caller]
+    fn without_comment(mut wire: Wire) -> Self {
         let head = wire.head().expect_status(200);
         let kind = head.needed_header("Content-Type");
         assert!(kind.starts_with("text/event-stream"), "{head:?}");

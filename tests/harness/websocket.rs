@@ -168,21 +168,6 @@ impl Socket {
         self.expect_end();
     }
 
-    /// Checks that a Close with this code comes, whatever updates come before it.
-    #[track_caller]
-    pub(crate) fn expect_close_in_the_end(mut self, code: u16) {
-        loop {
-            match self.message() {
-                Message::Close(Some(frame)) => {
-                    assert_eq!(frame.code, CloseCode::from(code), "{}", frame.reason);
-                    return self.expect_end();
-                }
-                Message::Text(_) => {}
-                other => panic!("not a Close {code}: {other:?}"),
-            }
-        }
-    }
-
     /// Checks that the server has ended the connection after the Close that was read.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {

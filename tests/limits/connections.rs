@@ -95,9 +95,7 @@ fn event_source_without_a_place_is_told_when_to_come_back() {
     let (server, _held) = full();
     let mut wire = Wire::connect(&server);
     wire.send_get("/location/sse/3");
-    let told = EventStream::without_comment(wire).rest();
-    assert!(told.iter().any(|event| event.retry.is_some_and(|retry| retry > 0)), "{told:?}");
-    assert!(told.iter().all(|event| event.data.is_none()), "{told:?}");
+    EventStream::expect_refused(wire);
     server.expect_refusals(&[("connections_max", 1)]);
 }
 
@@ -118,11 +116,7 @@ fn newcomer_past_the_surplus_is_told_503_unread() {
         wire.expect_end();
     }
     drop(silent);
-    let gone = wait_until(|| {
-        held[0].send_get("/metrics");
-        let scrape = Scrape::parse(&held[0].answer().expect_status(200).text());
-        scrape.sum("geoloop_connections", &[]) == PLACES as f64
-    });
+    let gone = wait_until(|| Scrape::over(&mut held[0]).sum("geoloop_connections", &[]) == PLACES as f64);
     assert!(gone, "they are forgotten");
     ask(&server, "/healthz").expect_status(200);
     server.expect_refusals(&[("connections_max", SURPLUS as u64 + 1)]);

@@ -1,12 +1,12 @@
 //! What a subscriber is kept for: so many updates of its group's past, so many bytes of what it has not read.
 
-use crate::Scene;
 use crate::harness::http::Wire;
 use crate::harness::sse::EventStream;
 use crate::harness::stomp::Stomp;
 use crate::harness::update::Update;
-use crate::harness::websocket::{Socket, upgrade};
+use crate::harness::websocket::{Socket, TEXT, take_frame};
 use crate::harness::{Server, wait_until};
+use crate::{Scene, slow_websocket};
 
 /// Replays from a cursor on every transport, and checks that each gets the same.
 #[track_caller]
@@ -66,15 +66,6 @@ fn ring_holds_as_many_updates_as_its_flag_says() {
 /// Bytes of updates that may wait for one slow reader.
 const QUEUE: f64 = 65_536.0;
 
-/// A WebSocket in group 3 that is not read for now.
-#[track_caller]
-fn slow(server: &Server) -> Wire {
-    let mut wire = Wire::over(server.connect_to_read_slowly());
-    wire.send(upgrade("/ws/3"));
-    wire.head().expect_status(101);
-    wire
-}
-
 fn queued(server: &Server) -> f64 {
     server.scrape().sum("geoloop_queue_bytes", &[("transport", "websocket")])
 }
@@ -82,13 +73,9 @@ fn queued(server: &Server) -> f64 {
 /// The next update of a WebSocket that is read by hand.
 #[track_caller]
 fn next_update(wire: &mut Wire) -> Update {
-    let head = wire.take(2);
-    assert_eq!(head[0], 0x81, "a whole text message");
-    let length = match head[1] {
-        126 => u16::from_be_bytes(wire.take(2).try_into().expect("two bytes")).into(),
-        short => usize::from(short),
-    };
-    Update::parse(&String::from_utf8(wire.take(length)).expect("a text message is UTF-8"))
+    let (first, payload) = take_frame(wire);
+    assert_eq!(first, TEXT, "a whole text message");
+    Update::parse(&String::from_utf8(payload).expect("a text message is UTF-8"))
 }
 
 /// Publishes until `enough`, each time for another member so that nothing can be conflated away.
@@ -108,7 +95,7 @@ fn publish_until(server: &Server, mut enough: impl FnMut(usize) -> bool) -> Vec<
 #[test]
 fn queue_that_stays_under_its_flag_loses_nothing() {
     let mut scene = Scene::open(&["--history", "1"]);
-    let mut wire = slow(&scene.server);
+    let mut wire = slow_websocket(&scene.server, "/ws/3");
     let server = &scene.server;
     let published = publish_until(server, |count| count % 50 == 0 && queued(server) > QUEUE * 0.5);
     let waiting = queued(server);
@@ -123,7 +110,7 @@ fn queue_that_stays_under_its_flag_loses_nothing() {
 #[test]
 fn queue_never_holds_more_than_its_flag_and_one_message() {
     let mut scene = Scene::open(&[]);
-    let mut wire = slow(&scene.server);
+    let mut wire = slow_websocket(&scene.server, "/ws/3");
     let server = &scene.server;
     let (mut most, mut fell) = (0.0, false);
     let published = publish_until(server, |count| {
@@ -149,7 +136,7 @@ fn queue_never_holds_more_than_its_flag_and_one_message() {
 #[test]
 fn slow_reader_is_disconnected_past_the_flag_and_not_before() {
     let mut scene = Scene::open(&["--slow-consumer", "disconnect"]);
-    let mut kept = slow(&scene.server);
+    let mut kept = slow_websocket(&scene.server, "/ws/3");
     let server = &scene.server;
     let published = publish_until(server, |count| count % 50 == 0 && queued(server) > QUEUE * 0.5);
     for update in &published {
@@ -158,7 +145,7 @@ fn slow_reader_is_disconnected_past_the_flag_and_not_before() {
     server.expect_refusals(&[]);
     drop(kept);
     server.wait_for_gauge("geoloop_subscriptions", &[("transport", "websocket")], 1);
-    let _cut = slow(server);
+    let _cut = slow_websocket(server, "/ws/3");
     publish_until(server, |count| {
         count % 50 == 0 && server.scrape().sum("geoloop_refused_total", &[("reason", "slow_consumer")]) == 1.0
     });

@@ -6,11 +6,11 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use crate::Scene;
 use crate::harness::http::{Wire, get};
 use crate::harness::stomp;
-use crate::harness::websocket::{PING, TEXT, frame, upgrade};
+use crate::harness::websocket::{PING, PONG, TEXT, frame, take_frame};
 use crate::harness::{PATIENCE, Server};
+use crate::{Scene, slow_websocket};
 
 /// What a client tries to send: many times what the kernel keeps for a connection that nobody reads.
 const FLOOD_BYTES: usize = 8 << 20;
@@ -80,37 +80,18 @@ fn check_flood(
     scene.check(&[]);
 }
 
-/// A WebSocket on this target whose kernel takes next to nothing.
-#[track_caller]
-fn open(server: &Server, target: &str) -> Wire {
-    let mut wire = Wire::over(server.connect_to_read_slowly());
-    wire.send(upgrade(target));
-    wire.head().expect_status(101);
-    wire
-}
-
 /// The payload of the next frame of a WebSocket, which must begin with this byte; pings are passed over.
 #[track_caller]
 fn payload(wire: &mut Wire, first: u8) -> Vec<u8> {
-    loop {
-        let head = wire.take(2);
-        let length = match head[1] {
-            126 => u16::from_be_bytes(wire.take(2).try_into().expect("two bytes")).into(),
-            short => usize::from(short),
-        };
-        let payload = wire.take(length);
-        if head[0] == first {
-            return payload;
-        }
-        assert_eq!(head[0], PING, "{:?}", String::from_utf8_lossy(&payload));
-    }
+    let (begins, payload) = take_frame(wire);
+    assert_eq!(begins, first, "{:?}", String::from_utf8_lossy(&payload));
+    payload
 }
 
 #[test]
 fn flood_of_pings_is_read_no_further_than_its_pongs_are() {
-    const PONG: u8 = 0x8a;
     let mut scene = Scene::open(&[]);
-    let wire = open(&scene.server, "/ws/3");
+    let wire = slow_websocket(&scene.server, "/ws/3");
     let ping = |index: usize| format!("{index:0125}").into_bytes();
     check_flood(
         "websocket",
@@ -141,7 +122,7 @@ fn flood_of_requests_is_read_no_further_than_its_answers_are() {
 #[track_caller]
 fn check_flood_of_receipts(group: u64) {
     let mut scene = Scene::open(&[]);
-    let mut wire = open(&scene.server, "/location");
+    let mut wire = slow_websocket(&scene.server, "/location");
     let connect = stomp::frame("CONNECT", &[("accept-version", "1.2"), ("host", "a")], "");
     let subscribe = [("id", "s"), ("destination", "/sub/location/8"), ("receipt", "subscribed")];
     let begin = connect + &stomp::frame("SUBSCRIBE", &subscribe, "");

@@ -1,21 +1,11 @@
 //! How many groups and members there may be, and how long they stay.
 
-use tungstenite::Message;
-
-use crate::harness::http::{Answer, Wire};
+use crate::harness::http::Wire;
 use crate::harness::sse::EventStream;
-use crate::harness::stomp::Stomp;
+use crate::harness::wait_until;
 use crate::harness::websocket::Socket;
-use crate::harness::{Server, wait_until};
+use crate::refusals::{self, Refused};
 use crate::{Scene, publish_of};
-
-/// Checks that an answer says 503, when to come back, and `rule`.
-#[track_caller]
-fn check_unavailable(answer: &Answer, rule: &str) {
-    let detail = answer.expect_problem(503);
-    assert!(detail.contains(rule), "{detail:?} does not say {rule:?}");
-    assert!(answer.needed_header("Retry-After").parse::<u64>().is_ok(), "{answer:?}");
-}
 
 /// A server with as many groups as it may have: 0, 1 and the bystander's. The others' homes are on both workers.
 #[track_caller]
@@ -27,13 +17,17 @@ fn with_every_group() -> Scene {
     scene
 }
 
-/// Does something in a group that is one too many, on either worker; it must be refused and counted once.
+/// Asks for a group that is one too many, at home on either worker, in each of these ways: each is refused and counted once.
 #[track_caller]
-fn check_group_refused(refuse: impl Fn(&Server, u64)) {
+fn check_groups_refused(ways: &[Refused]) {
     let mut scene = with_every_group();
-    for (group, refusals) in [(4, 1), (5, 2)] {
-        refuse(&scene.server, group);
-        scene.check(&[("groups_max", refusals)]);
+    let mut refusals = 0;
+    for refused in ways {
+        for group in [4, 5] {
+            refused(&scene.server, group, "its 3 groups");
+            refusals += 1;
+            scene.check(&[("groups_max", refusals)]);
+        }
     }
     assert_eq!(scene.server.scrape().sum("geoloop_groups", &[]), 3.0);
     // What is there goes on.
@@ -45,45 +39,12 @@ fn check_group_refused(refuse: impl Fn(&Server, u64)) {
 
 #[test]
 fn group_past_the_limit_is_refused_to_publishers() {
-    check_group_refused(|server, group| {
-        let mut wire = Wire::connect(server);
-        wire.send_post(&format!("/location/share/{group}"), &publish_of(0));
-        check_unavailable(&wire.answer(), "its 3 groups");
-        wire.expect_alive();
-    });
-    check_group_refused(|server, group| {
-        let mut stomp = Stomp::connect(server);
-        stomp.publish(group, &publish_of(0));
-        stomp.expect_error();
-    });
+    check_groups_refused(&refusals::PUBLISHES);
 }
 
 #[test]
 fn group_past_the_limit_is_refused_to_subscribers() {
-    check_group_refused(|server, group| {
-        let mut wire = Wire::connect(server);
-        wire.send_get(&format!("/location/long/{group}"));
-        check_unavailable(&wire.answer(), "its 3 groups");
-        wire.expect_alive();
-    });
-    check_group_refused(|server, group| {
-        let mut wire = Wire::connect(server);
-        wire.send_get(&format!("/location/sse/{group}"));
-        let told = EventStream::without_comment(wire).rest();
-        assert!(told.iter().any(|event| event.retry.is_some()), "{told:?}");
-    });
-    check_group_refused(|server, group| {
-        let target = format!("/ws/{group}");
-        let refusal = Socket::try_open(server.connect(), &target, &[]).err().expect("there is no such group");
-        check_unavailable(&refusal, "its 3 groups");
-    });
-    check_group_refused(|server, group| {
-        let mut stomp = Stomp::connect(server);
-        // At home elsewhere as often as not, so that the refusal comes by mail.
-        stomp.subscribe("home", 0);
-        stomp.send("SUBSCRIBE", &[("id", "s"), ("destination", &format!("/sub/location/{group}"))], "");
-        stomp.expect_error();
-    });
+    check_groups_refused(&refusals::SUBSCRIPTIONS);
 }
 
 #[test]
@@ -109,16 +70,16 @@ fn place_of_an_expired_group_is_given_away_again() {
     scene.check(&[]);
 }
 
-/// Has a third member publish to a group that may have two; it must be refused and counted once.
+/// Has a third member publish to a group that may have two; it is refused and counted once.
 #[track_caller]
-fn check_member_refused(refuse: impl Fn(&Server, u64)) {
+fn check_member_refused(refused: Refused) {
     let mut scene = Scene::open(&["--max-members", "2"]);
     for (group, refusals) in [(4, 1), (5, 2)] {
         let mut watcher = Socket::open(&scene.server, &format!("/ws/{group}"));
         scene.server.publish(group, "bob", 1, 1);
         scene.server.publish(group, "carol", 1, 1);
         watcher.updates(2);
-        refuse(&scene.server, group);
+        refused(&scene.server, group, "its 2 members");
         scene.check(&[("members_max", refusals)]);
         // Those who are in go on, and one who leaves makes room.
         let moved = scene.server.publish(group, "bob", 2, 2);
@@ -133,38 +94,15 @@ fn check_member_refused(refuse: impl Fn(&Server, u64)) {
 }
 
 #[test]
-fn member_past_the_limit_is_refused_over_http() {
-    check_member_refused(|server, group| {
-        let mut wire = Wire::connect(server);
-        wire.send_post(&format!("/location/share/{group}"), &publish_of(0));
-        check_unavailable(&wire.answer(), "its 2 members");
-        wire.expect_alive();
-    });
+fn member_past_the_limit_is_refused() {
+    for refused in refusals::PUBLISHES {
+        check_member_refused(refused);
+    }
 }
 
 #[test]
 fn member_past_the_limit_is_refused_over_websocket_and_the_connection_goes_on() {
-    check_member_refused(|server, group| {
-        let mut socket = Socket::open(server, &format!("/ws/{group}"));
-        socket.send(&publish_of(0));
-        let detail = socket.expect_error();
-        assert!(detail.contains("its 2 members"), "{detail}");
-        socket.send_message(Message::Ping("still here".into()));
-        assert_eq!(socket.any_message(), Message::Pong("still here".into()));
-    });
-}
-
-#[test]
-fn member_past_the_limit_is_refused_over_stomp() {
-    check_member_refused(|server, group| {
-        let mut stomp = Stomp::connect(server);
-        stomp.publish(group, &publish_of(0));
-        let error = stomp.frame();
-        assert_eq!(error.command, "ERROR", "{error:?}");
-        let body = String::from_utf8_lossy(&error.body).into_owned();
-        assert!(body.contains("its 2 members"), "{body}");
-        stomp.expect_end();
-    });
+    check_member_refused(refusals::publish_over_websocket);
 }
 
 #[test]

@@ -9,13 +9,16 @@ mod connections;
 mod delivery;
 mod floods;
 mod groups;
+mod held;
 mod http;
+mod refusals;
 mod stomp;
 mod waits;
 mod websocket;
 
 use harness::Server;
-use harness::websocket::Socket;
+use harness::http::Wire;
+use harness::websocket::{Socket, upgrade};
 
 /// A server, and somebody in another group who must not notice what happens to others.
 struct Scene {
@@ -47,4 +50,13 @@ impl Scene {
 fn publish_of(length: usize) -> String {
     let publish = r#"{"member":"alice","x":1,"y":2}"#;
     publish.to_owned() + &" ".repeat(length.saturating_sub(publish.len()))
+}
+
+/// A WebSocket whose kernel takes next to nothing that the test does not read.
+#[track_caller]
+fn slow_websocket(server: &Server, target: &str) -> Wire {
+    let mut wire = Wire::over(server.connect_to_read_slowly());
+    wire.send(upgrade(target));
+    wire.head().expect_status(101);
+    wire
 }

@@ -78,9 +78,17 @@ impl Life {
         self.drain_window.is_some()
     }
 
-    /// Whether the limits of this life are so small that groups or members may be refused.
+    /// Whether the limits of this life are so small that groups, members or snapshots may be refused.
     pub(crate) fn may_refuse(&self) -> bool {
-        self.limits.groups_max < Self::groups().len() || self.limits.members_max < 100
+        self.limits.groups_max < Self::groups().len() || self.limits.members_max < 100 || self.is_scant()
+    }
+
+    /// Whether a connection may be closed because too much is held: whoever holds something, and an open event stream
+    /// that takes everything at once holds nothing.
+    fn may_be_shed(&self, index: usize) -> bool {
+        let peer = &self.peers[index];
+        let holds_nothing = peer.kind == Kind::EventStream && peer.opened && self.world.sockets[index].quick;
+        self.is_scant() && !holds_nothing
     }
 
     fn note_opened(&mut self, index: usize) {
@@ -197,6 +205,7 @@ impl Life {
         if answer.status == 503 {
             let excused = self.is_draining() || self.may_refuse();
             assert!(excused && !matches!(ask.about, About::Status(_)), "{}", told());
+            self.refused += u64::from(answer.text().contains("holds 90 %"));
             assert!(
                 answer.header("Retry-After").is_some() || matches!(ask.about, About::Ready),
                 "{}",
@@ -399,11 +408,15 @@ impl Life {
         }
         let cut_off = self.limits.slow_consumer == SlowConsumer::Disconnect && !socket.quick;
         let idle = self.is_draining() && peer.reader.speech == Speech::Http;
+        let may_be_shed = closed && self.may_be_shed(index);
         let reason = peer.excuse.is_some() || peer.reader.over || cut_off || idle || self.may_time_out(index);
-        assert!(reason, "peer {index} is ended without a reason");
+        assert!(reason || may_be_shed, "peer {index} is ended without a reason");
         if peer.excuse == Some("it closed its side") && peer.kind == Kind::Asker && socket.quick {
-            let waits = !self.is_draining() && !peer.reader.over && !self.may_time_out(index);
+            let waits = !self.is_draining() && !peer.reader.over && !self.may_time_out(index) && !may_be_shed;
             assert!(!waits || peer.asks.is_empty(), "peer {index} has no answer to {:?}", peer.asks);
+        }
+        if !reason {
+            self.shed += 1;
         }
         if !self.peers[index].gone {
             self.retire(index, "the server ended it");

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use geoloop::clock::UnixMs;
 use geoloop::ids::{GroupId, Transport};
-use geoloop::limits::{Limits, SlowConsumer};
+use geoloop::limits::{HELD_BYTES_MAX, Limits, SlowConsumer};
+use geoloop::report::Reason;
 use geoloop::shard::placement;
 
 use crate::model::{Model, Since, Subscriber};
@@ -21,8 +22,11 @@ const MESSAGE_BYTES_MAX: usize = 400;
 const ANSWER_BYTES_MAX: usize = 6000;
 /// More members than the peers name.
 const MEMBERS_NAMED_MAX: usize = 40;
-/// What the tables of up to four shards may keep of the few groups that were in them.
-const TABLE_BYTES_MAX: u64 = 64 * 1024;
+/// What the tables of one shard may keep of the few groups that were in them.
+const TABLE_BYTES_MAX: u64 = 4 * 1024;
+/// By how much more a group may hold though it is refused growth: with one member more than before, or one more who is
+/// connected, its tables double.
+const GROUP_GROWTH_BYTES_MAX: usize = 1_500;
 
 /// A life in progress.
 pub(crate) struct Life {
@@ -35,6 +39,21 @@ pub(crate) struct Life {
     pub(crate) drain_window: Option<Duration>,
     /// All that is owed is being told: clients answer at once.
     pub(crate) settles: bool,
+    /// How many requests were refused because much was held.
+    pub(crate) refused: u64,
+    /// How many connections were closed because too much was.
+    pub(crate) shed: u64,
+}
+
+/// What a life came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Lived {
+    /// The number that its whole trace makes.
+    pub(crate) trace: u64,
+    /// How many requests were refused because much was held.
+    pub(crate) refused: u64,
+    /// How many connections were closed because too much was.
+    pub(crate) shed: u64,
 }
 
 impl Drop for Life {
@@ -70,6 +89,7 @@ fn draw_limits(chance: &mut Chance) -> Limits {
             SlowConsumer::Conflate,
             SlowConsumer::Disconnect,
         ]),
+        held_bytes_max: chance.pick(&[HELD_BYTES_MAX, HELD_BYTES_MAX, HELD_BYTES_MAX, 6_000, 8_000, 12_000]),
         ..Limits::default()
     }
 }
@@ -82,21 +102,31 @@ impl Life {
         let simulate = chance.once_in(2);
         let watched = 1 + chance.below(3);
         let mut model = Model::new(&GROUPS, watched);
-        model.history = limits.history as u64;
+        // A ring that may not grow lets go of as many updates as it takes, from its first one on.
+        model.history = if limits.held_bytes_max < HELD_BYTES_MAX { 1 } else { limits.history as u64 };
         model.member_ttl_ms = limits.member_ttl.as_millis() as u64;
         model.members_max = limits.members_max;
         model.simulate = simulate;
         let world = World::new(chance, &limits, simulate, shown);
-        let mut life =
-            Self { seed, limits, world, model, peers: Vec::new(), drain_window: None, settles: false };
+        let mut life = Self {
+            seed,
+            limits,
+            world,
+            model,
+            peers: Vec::new(),
+            drain_window: None,
+            settles: false,
+            refused: 0,
+            shed: 0,
+        };
         for group in &GROUPS[..watched] {
             life.open_witness(*group);
         }
         life
     }
 
-    /// Lives it to the end; the number that its whole trace makes.
-    pub(crate) fn live(mut self) -> u64 {
+    /// Lives it to the end.
+    pub(crate) fn live(mut self) -> Lived {
         let steps = 60 + self.below(140);
         let drains_at = if self.once_in(4) { self.below(steps) } else { steps };
         for step in 0..steps {
@@ -106,7 +136,20 @@ impl Life {
             self.step();
         }
         self.finish();
-        self.world.trace.hash()
+        Lived { trace: self.world.trace.hash(), refused: self.refused, shed: self.shed }
+    }
+
+    /// Whether so little may be held that what is refused near `--max-held-bytes` is, and who holds most is closed past it.
+    pub(crate) fn is_scant(&self) -> bool {
+        self.limits.held_bytes_max < HELD_BYTES_MAX
+    }
+
+    /// What the server counts under `held_max` is at least what its peers noticed of it.
+    fn check_held_refusals(&self) {
+        let (noticed, counted) =
+            (self.refused + self.shed, self.world.report().refused[Reason::HeldMax as usize]);
+        assert!(noticed <= counted, "{noticed} times --max-held-bytes was run into, {counted} are counted");
+        assert!(counted == 0 || self.is_scant(), "{counted} times --max-held-bytes was run into");
     }
 
     pub(crate) fn below(&mut self, end: usize) -> usize {
@@ -254,6 +297,17 @@ impl Life {
         }
         assert_eq!(groups, self.world.groups.used(), "groups at home and groups counted");
         assert!(groups <= limits.groups_max, "{groups} groups");
+        self.check_held();
+    }
+
+    /// All shards together hold no more than they may, but for what comes when it cannot be refused any more.
+    fn check_held(&self) {
+        let (held, max) = (self.world.report().held_bytes as usize, self.limits.held_bytes_max);
+        // A mirror that was asked for while there was room comes when there is none: at worst the group that is copied is
+        // all that is held.
+        let mirrors = if self.world.workers() > 1 { max / 2 } else { 0 };
+        assert!(held <= max + mirrors + GROUP_GROWTH_BYTES_MAX, "{held} bytes are held, which may be {max}");
+        self.check_held_refusals();
     }
 
     /// Nothing is left of anybody.
@@ -271,7 +325,8 @@ impl Life {
         }
         assert_eq!((report.groups, report.members), (0, 0), "groups and members that are left");
         assert_eq!(self.world.groups.used(), 0, "groups that are counted still");
-        assert!(report.held_bytes < TABLE_BYTES_MAX, "{} bytes are held for nobody", report.held_bytes);
+        let tables = TABLE_BYTES_MAX * self.world.workers() as u64;
+        assert!(report.held_bytes < tables, "{} bytes are held for nobody", report.held_bytes);
         assert_eq!(self.world.poll_timeout(), None, "somebody still waits for something");
     }
 }

@@ -27,7 +27,7 @@ mod stomp;
 mod trace;
 mod world;
 
-use life::Life;
+use life::{Life, Lived};
 
 /// How many lives are lived when nobody asks for more.
 const SEEDS: u64 = 500;
@@ -39,7 +39,7 @@ fn asked(name: &str) -> Option<u64> {
 /// How many of its last steps a life shows that fails among others.
 const SHOWN: usize = 60;
 
-fn live(seed: u64) -> u64 {
+fn live(seed: u64) -> Lived {
     Life::new(seed, SHOWN).live()
 }
 
@@ -53,15 +53,19 @@ fn every_promise_is_kept_whatever_happens() {
     }
     let first = first.unwrap_or(0);
     let seeds = first..first + seeds.unwrap_or(SEEDS);
+    let (mut refused, mut shed) = (0, 0);
     for seed in seeds.clone() {
-        live(seed);
+        let lived = live(seed);
+        refused += lived.refused;
+        shed += lived.shed;
     }
-    println!("lived the seeds {seeds:?}");
+    println!("lived the seeds {seeds:?}; {refused} refusals for --max-held-bytes, {shed} connections shed");
+    assert!(seeds.count() < 100 || (refused > 0 && shed > 0), "no life came near its budget");
 }
 
 #[test]
 fn one_seed_is_one_life() {
-    for seed in [0, 3, 11] {
+    for seed in [0, 3, 8, 11] {
         assert_eq!(live(seed), live(seed), "seed {seed} was lived in two ways");
     }
     assert_ne!(live(0), live(1), "two seeds are one life");

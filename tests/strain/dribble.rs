@@ -12,6 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::audience::{Audience, Publishers, patience};
 use crate::figures::{Latencies, compare, print};
 use crate::fleet::{Fleet, PeerId, Said, Setup};
+use crate::harness::http::get;
 use crate::harness::stomp::frame;
 use crate::peer::{Dialect, What, text_frame};
 use crate::process::{Effort, Process};
@@ -286,8 +287,7 @@ impl Pollers {
     fn poll(&mut self, fleet: &mut Fleet) {
         while self.due <= fleet.now() {
             let place = self.next % self.connections.len();
-            let target = format!("GET /location/cur/{GROUP} HTTP/1.1\r\nHost: geoloop\r\n\r\n");
-            fleet.send(self.connections[place], target.as_bytes());
+            fleet.send(self.connections[place], get(&format!("/location/cur/{GROUP}")).as_bytes());
             self.asked[place].push_back(self.due);
             self.next += 1;
             self.due += self.every_micros;

@@ -9,7 +9,7 @@ use geoloop::wire::stomp::{Command, Version};
 use geoloop::wire::websocket::frame::{Opcode, Side, encode_masked_frame};
 use geoloop::wire::websocket::message::{Bounds, Incoming, Messages};
 
-use crate::harness::http::Answer;
+use crate::harness::http::{Answer, post};
 use crate::harness::stomp::frame;
 use crate::harness::update::Update;
 use crate::harness::websocket::upgrade;
@@ -128,12 +128,8 @@ impl Conversation {
     pub(crate) fn publish(&mut self, group: u64, body: &str) {
         match &self.stage {
             Stage::Answers => {
-                let length = body.len();
-                let head = format!(
-                    "POST /location/share/{group} HTTP/1.1\r\nHost: geoloop\r\nContent-Length: {length}\r\n\r\n"
-                );
-                self.unsent.extend_from_slice(head.as_bytes());
-                self.unsent.extend_from_slice(body.as_bytes());
+                let post = post(&format!("/location/share/{group}"), body);
+                self.unsent.extend_from_slice(post.as_bytes());
             }
             Stage::Messages(_) => text_frame(&mut self.unsent, body),
             Stage::Frames(..) => {

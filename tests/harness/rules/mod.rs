@@ -42,9 +42,7 @@ impl Bench {
     /// How many publishes have been numbered.
     #[track_caller]
     pub(crate) fn publishes(&mut self) -> u64 {
-        self.probe.send_get("/metrics");
-        let scrape = Scrape::parse(&self.probe.answer().expect_status(200).text());
-        scrape.sum("geoloop_publishes_total", &[]) as u64
+        Scrape::over(&mut self.probe).sum("geoloop_publishes_total", &[]) as u64
     }
 
     /// Checks rows one after the other and fails with all that are wrong.
