@@ -359,12 +359,14 @@ impl HeldBytes {
         self.all().saturating_sub(self.budget.max)
     }
 
-    /// What the connections of each of so many shards may hold if none holds more than another. While more than all is
-    /// held, at least one holds more than that, unless groups alone hold it all: then it is 0.
+    /// What the connections of each of so many shards may hold if none holds more than another: what groups leave, but a
+    /// tenth of the budget at least, for groups are refused from nine tenths on. While more than all is held, some
+    /// shard's connections hold more than this, unless groups alone hold too much.
     #[must_use]
     pub fn even_share(&self, shards: usize) -> usize {
         let groups = self.budget.held[Holders::Groups as usize].load(Ordering::Relaxed);
-        self.budget.max.saturating_sub(groups) / shards
+        let max = self.budget.max;
+        max.saturating_sub(groups).max(max / 10) / shards
     }
 
     /// What all hold, as far as they have told.

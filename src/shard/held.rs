@@ -47,10 +47,9 @@ impl Shard {
     /// Whether all shards hold more than they may, and connections here more than their share of it.
     ///
     /// Who holds less lets the others see to it: a shard whose clients hold next to nothing must not close them for what
-    /// is held elsewhere. Where groups alone hold it all, closing connections would help nobody.
+    /// is held elsewhere.
     pub(super) fn must_shed(&self) -> bool {
-        let is_too_much = self.held.excess() > 0;
-        is_too_much && (1..self.held.own()).contains(&self.held.even_share(self.workers))
+        self.held.excess() > 0 && self.held.own() > self.held.even_share(self.workers)
     }
 
     /// Tells the other shards what is held here, and if all of it is more than may be, closes the connections here that
