@@ -10,7 +10,7 @@ use crate::limits::MIRROR_LINGER;
 use crate::shard::placement;
 
 /// A STOMP connection that is served by shard 0, where group 0 is at home.
-fn settled_stomp(driver: &mut Driver) -> Peer {
+pub(super) fn settled_stomp(driver: &mut Driver) -> Peer {
     let peer = connect_stomp(driver, 0, "");
     driver.send(peer, subscribe("home", 0, ""));
     peer
@@ -383,7 +383,7 @@ fn stomp_connection_moves_home_wherever_its_bytes_are_cut() {
 }
 
 /// A keep-alive connection that stays at shard 0.
-fn settled(driver: &mut Driver) -> Peer {
+pub(super) fn settled(driver: &mut Driver) -> Peer {
     let peer = driver.connect(0, get("/location/cur/0"));
     driver.take_answer(peer, "200");
     peer
