@@ -148,6 +148,29 @@ fn subscribe_takes_effect_before_the_send_behind_it() {
 }
 
 #[test]
+fn send_takes_effect_before_the_subscribe_behind_it() {
+    let server = Server::start(FOUR);
+    // Both are at the home of group 0, where the first keeps a mirror of every other group.
+    let [mut keeper, mut stomp] = [Stomp::connect(&server), Stomp::connect(&server)];
+    for group in 0..GROUPS {
+        keeper.subscribe(&group.to_string(), group);
+    }
+    stomp.subscribe("home", 0);
+    for (round, group) in (0..10).flat_map(|round| (1..GROUPS).map(move |group| (round, group))) {
+        let send = |x: u64| {
+            let destination = format!("/pub/share/{group}");
+            frame("SEND", &[("destination", &destination)], &format!(r#"{{"x":{x},"y":{round}}}"#))
+        };
+        let destination = format!("/sub/location/{group}");
+        let subscribe = frame("SUBSCRIBE", &[("id", "s"), ("destination", &destination)], "");
+        stomp.send_text(&[send(1), subscribe, send(2)].concat());
+        assert_eq!(stomp.update().point(), (2.0, round as f64), "group {group}");
+        assert_eq!(keeper.updates(2).last().unwrap().point(), (2.0, round as f64), "group {group}");
+        stomp.send_for_receipt("UNSUBSCRIBE", &[("id", "s")], "");
+    }
+}
+
+#[test]
 fn unsubscribed_group_of_another_shard_is_heard_no_more() {
     let server = Server::start(FOUR);
     let mut stomp = Stomp::connect(&server);

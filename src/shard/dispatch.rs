@@ -358,7 +358,7 @@ impl Shard {
         }
         feeds.feeds[index] = Some(Feed { place, pace: Pace::Live });
         if let Some(key) = entered {
-            self.settle_in(id, sub, key, since);
+            self.settle_in(id, sub, key, since, self.hub.group(key).cursor());
             self.give_receipt(id, receipt.as_deref());
         }
     }

@@ -334,11 +334,14 @@ impl Shard {
         if waiter.from == 0 {
             return Some((waiter, 0));
         }
-        // It came this turn, when some of the updates were numbered already.
-        self.hub.waiters_mut(key, &self.env.now).lane_mut(lane)[index].from = 0;
+        // When it came some of the updates were numbered already, if not all of them.
         let updates = &self.fan.updates;
         let first = updates.iter().position(|update| is_owed(waiter.from, update.seq));
-        Some((waiter, first.unwrap_or(updates.len())))
+        let first = first.unwrap_or(updates.len());
+        if first < updates.len() {
+            self.hub.waiters_mut(key, &self.env.now).lane_mut(lane)[index].from = 0;
+        }
+        Some((waiter, first))
     }
 
     /// Appends the updates from `first` on to what a connection is owed.

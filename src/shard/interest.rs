@@ -1,8 +1,6 @@
 //! Who waits for which group: enters and leaves the lists of waiters, and fetches and drops mirrors of groups that
 //! are at home elsewhere.
 
-use std::collections::hash_map::Entry;
-
 use crate::hub::GroupKey;
 use crate::hub::waiters::{Lane, Waiter};
 use crate::ids::{ConnId, GroupId, MemberId, Seq, ShardId};
@@ -23,7 +21,7 @@ pub(super) const WEBSOCKETS: Lane = Lane::new(2);
 /// STOMP subscriptions wait in this lane.
 pub(super) const SUBSCRIPTIONS: Lane = Lane::new(3);
 
-/// A connection that waits for a mirror to arrive, and what for.
+/// A connection that waits for the home of a group to answer, and what for.
 #[derive(Debug)]
 pub(super) struct Coming {
     pub(super) conn: ConnId,
@@ -32,7 +30,7 @@ pub(super) struct Coming {
     pub(super) errand: Errand,
 }
 
-/// Why a mirror is waited for.
+/// Why it waits.
 #[derive(Debug)]
 pub(super) enum Errand {
     /// A long poll.
@@ -43,8 +41,8 @@ pub(super) enum Errand {
     Feed { sub: u16, since: Option<Seq>, receipt: Option<Box<str>> },
 }
 
-/// A mark for [`Waiter::from`]: this waiter is owed only what comes after `seq`. 31 bits are enough to tell the order
-/// of numbers that lie within one turn of each other; 0 is no mark.
+/// A mark for [`Waiter::from`]: this waiter is owed only what comes after `seq`. It stays until the first such update is told,
+/// which is the very next, so 31 bits are enough to tell the order of the numbers in between; 0 is no mark.
 pub(super) const fn owed_after(seq: Seq) -> u32 {
     ((seq.number() as u32) << 1) | 1
 }
@@ -61,10 +59,11 @@ impl Shard {
         placement::home(group, self.workers) == self.id
     }
 
-    /// The group, if it is here or can be made here; `None` if its mirror is to be sent for.
+    /// The group, if the client can join it here and now; `None` if its home is to be asked.
     ///
-    /// A mirror that has not heard yet of the update that the client has already is sent for again: what its home has
-    /// posted comes before the answer.
+    /// A mirror is behind its home. It will do for a cursor that it has come to, which says exactly what is owed. Where
+    /// the client has more already, or wants what comes from now on, only the home knows what that is, and whatever it has
+    /// posted comes before its answer.
     pub(super) fn enter(&mut self, group: GroupId, since: Option<Seq>) -> Result<Option<GroupKey>, Refused> {
         if self.is_home(group) {
             return self.hub.make(group, &self.env.now).map(Some).map_err(Refused::Group);
@@ -73,22 +72,16 @@ impl Shard {
         if mirror.is_none() {
             self.hub.check_room().map_err(Refused::Group)?;
         }
-        Ok(mirror.filter(|key| since.is_none_or(|since| since <= self.hub.group(*key).cursor())))
+        Ok(mirror.filter(|key| since.is_some_and(|since| since <= self.hub.group(*key).cursor())))
     }
 
-    /// Sends for a group's mirror, unless somebody has; the place of whoever waits for it.
+    /// Asks a group's home to let somebody join; the place of whoever waits for that.
     pub(super) fn send_for(&mut self, group: GroupId, conn: ConnId, errand: Errand) -> Place {
         // 0 is nobody's: see `Place::NOWHERE`.
         self.tickets = self.tickets.wrapping_add(1).max(1);
         let ticket = self.tickets;
-        let coming = Coming { conn, ticket, errand };
-        match self.coming.entry(group) {
-            Entry::Occupied(mut waiting) => waiting.get_mut().push(coming),
-            Entry::Vacant(none) => {
-                none.insert(vec![coming]);
-                self.post(group, Mail::Subscribe { group, from: self.id });
-            }
-        }
+        self.coming.entry(group).or_default().push_back(Coming { conn, ticket, errand });
+        self.post(group, Mail::Subscribe { group, from: self.id });
         Place::Coming { ticket }
     }
 
@@ -98,10 +91,13 @@ impl Shard {
         self.commands.push_back(Command::Mail(home, mail));
     }
 
-    /// Makes a subscriber one of a group's waiters; what it is owed already it reads by its cursor.
-    pub(super) fn settle_in(&mut self, id: ConnId, sub: u16, key: GroupKey, since: Option<Seq>) {
+    /// Makes a subscriber one of a group's waiters; what it is owed already it reads by its cursor. Without one it is owed
+    /// what comes after `newest`.
+    pub(super) fn settle_in(&mut self, id: ConnId, sub: u16, key: GroupKey, since: Option<Seq>, newest: Seq) {
         let Some(lane) = self.conns.get(id).and_then(lane) else { return };
-        let position = self.wait_in(id, sub, key, lane);
+        let group = self.hub.group(key);
+        let has = if since.is_none() { newest } else { group.cursor() };
+        let position = self.wait_in(id, sub, key, lane, has);
         let group = self.hub.group(key);
         let pace = match since {
             None => Pace::Live,
@@ -127,10 +123,11 @@ impl Shard {
         }
     }
 
-    /// Appends a waiter to a lane. What was numbered this turn already, and is yet to be told, is not for it.
-    pub(super) fn wait_in(&mut self, id: ConnId, sub: u16, key: GroupKey, lane: Lane) -> u32 {
+    /// Appends a waiter to a lane. What is yet to be told, but numbered up to `newest` or here already, is not for it.
+    pub(super) fn wait_in(&mut self, id: ConnId, sub: u16, key: GroupKey, lane: Lane, newest: Seq) -> u32 {
         let group = self.hub.group(key);
-        let from = if group.pending().is_empty() { 0 } else { owed_after(group.cursor()) };
+        let all_told = group.pending().is_empty() && newest <= group.cursor();
+        let from = if all_told { 0 } else { owed_after(newest.max(group.cursor())) };
         let waiters = self.hub.waiters_mut(key, &self.env.now);
         let position = waiters.insert(lane, Waiter { slot: id.slot, sub, from });
         if waiters.len() == GIANT_GROUP_SUBSCRIBERS {

@@ -54,20 +54,21 @@ pub enum Mail {
         /// The answer.
         answer: Answer,
     },
-    /// To the home: this shard has subscribers of the group; answered by [`Mail::Subscribed`], and every update
-    /// that is numbered after it comes as [`Mail::Deliver`].
+    /// To the home: somebody of this shard subscribes to the group; answered by [`Mail::Subscribed`], and every update
+    /// that is numbered after it comes as [`Mail::Deliver`]. One letter for each who does, so that the answers come in
+    /// the order in which they asked.
     Subscribe {
         /// Which group.
         group: GroupId,
         /// The shard that wants it.
         from: ShardId,
     },
-    /// From the home: the group as it is now, or why it could not be made.
+    /// From the home: how the group stands now, or why it could not be made.
     Subscribed {
         /// Which group.
         group: GroupId,
-        /// All that a subscriber may be owed.
-        copy: Result<Box<GroupCopy>, NoRoom>,
+        /// Where the one who asked first joins it.
+        joined: Result<Joined, NoRoom>,
     },
     /// To the home: this shard has no subscriber of the group left.
     Unsubscribe {
@@ -99,6 +100,16 @@ pub enum Mail {
         /// Whether it is.
         giant: bool,
     },
+}
+
+/// Where a subscriber of another shard joins a group.
+#[derive(Debug)]
+pub struct Joined {
+    /// The group's newest number, updates included that are yet to be told: without a cursor, a subscriber is owed what
+    /// comes after it. The shard's mirror may be behind that.
+    pub newest: Seq,
+    /// All that a subscriber may be owed, for a shard that has no mirror yet.
+    pub copy: Option<Box<GroupCopy>>,
 }
 
 /// Who waits for an answer, and what for.

@@ -196,8 +196,8 @@ pub struct Shard {
     held: HeldBytes,
     hub: Hub,
     alarms: TimerWheel<Alarm>,
-    /// Subscribers that wait for the mirror of a group to arrive.
-    coming: HashMap<GroupId, Vec<Coming>>,
+    /// Subscribers that wait for a group's home to answer them, in the order in which it will.
+    coming: HashMap<GroupId, VecDeque<Coming>>,
     /// The number of the last [`Coming`].
     tickets: u32,
     /// Mirrors without a waiter, and when they go.

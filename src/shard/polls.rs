@@ -48,20 +48,21 @@ impl Shard {
         self.set_interest(id, Interest::Poll(Poll { place, cursor, reply, speaks }));
         self.set_deadline(id, timeout);
         if let Some(key) = entered {
-            self.park(id, key, since);
+            self.park(id, key, since, self.hub.group(key).cursor());
         }
     }
 
-    /// The group is here: answers at once with what the client is owed already, else parks.
-    pub(super) fn park(&mut self, id: ConnId, key: GroupKey, since: Option<Seq>) {
+    /// The group is here: answers at once with what the client is owed already, else parks. Without a cursor it is owed
+    /// what comes after `newest`, which a mirror may be behind.
+    pub(super) fn park(&mut self, id: ConnId, key: GroupKey, since: Option<Seq>, newest: Seq) {
         let group = self.hub.group(key);
-        let mut cursor = group.start(since);
+        let mut cursor = if since.is_none() { Cursor::at(newest) } else { group.start(since) };
         let start = cursor;
         if let Some(owed) = group.next_owed(&mut cursor) {
             let (update, gap) = (owed.update.clone(), owed.gap);
             return self.answer_poll(id, &update, gap);
         }
-        let position = self.wait_in(id, 0, key, POLLS);
+        let position = self.wait_in(id, 0, key, POLLS, newest);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let overdue = conn.deadline == Deadline::NONE;
         let Interest::Poll(poll) = &mut conn.interest else { return };
@@ -108,8 +109,12 @@ impl Shard {
             let (update, gap) = (owed.update.clone(), owed.gap);
             return self.answer_poll(id, &update, gap);
         }
-        // A gap that could not be told with an update stays due: a cursor from before the group says so once more.
-        let next = if cursor.gap { Cursor::before(group.made_at(), false).after } else { group.cursor() };
+        // A gap that could not be told with an update stays due: a cursor from before the group says so once more. Whoever
+        // waits for what its mirror has not heard of yet is led no further back.
+        let next = match cursor {
+            Cursor { gap: true, .. } => Cursor::before(group.made_at(), false).after,
+            Cursor { after, .. } => after.max(group.cursor()),
+        };
         let Some(reply) = self.end_wait(id) else { return };
         self.count_answer(KIND, Status::NoContent);
         self.say(id, |out, cx| long_poll::encode_nothing(out, cx, reply, next));

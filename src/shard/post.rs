@@ -1,14 +1,14 @@
 //! Letters from other shards: what each means here.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use crate::hub::group::GroupCopy;
 use crate::hub::{GroupKey, NoRoom};
-use crate::ids::{ConnId, GroupId};
+use crate::ids::{ConnId, GroupId, Seq, ShardId};
 use crate::location::Update;
 use crate::shard::conns::{Asked, Interest, Place};
 use crate::shard::interest::{Coming, Errand};
-use crate::shard::mail::{Mail, Outcome, Refused, Ticket};
+use crate::shard::mail::{Joined, Mail, Outcome, Refused, Ticket};
 use crate::shard::{Command, Shard};
 
 impl Shard {
@@ -62,13 +62,10 @@ impl Shard {
                 }
             }
             Mail::Subscribe { group, from } => {
-                let copy = self.hub.make(group, &self.env.now).map(|key| {
-                    self.hub.waiters_mut(key, &self.env.now).shards_mut().insert(from);
-                    Box::new(self.hub.group(key).copy())
-                });
-                self.commands.push_back(Command::Mail(from, Mail::Subscribed { group, copy }));
+                let joined = self.join(group, from);
+                self.commands.push_back(Command::Mail(from, Mail::Subscribed { group, joined }));
             }
-            Mail::Subscribed { group, copy } => self.on_subscribed(group, copy),
+            Mail::Subscribed { group, joined } => self.on_subscribed(group, joined),
             Mail::Unsubscribe { group, from } => {
                 if let Some(key) = self.hub.find(group) {
                     self.hub.waiters_mut(key, &self.env.now).shards_mut().remove(from);
@@ -84,6 +81,14 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// Another shard's subscriber joins a group at home here; the first of a shard takes along what its mirror is made of.
+    fn join(&mut self, group: GroupId, from: ShardId) -> Result<Joined, NoRoom> {
+        let key = self.hub.make(group, &self.env.now)?;
+        let is_new = self.hub.waiters_mut(key, &self.env.now).shards_mut().insert(from);
+        let group = self.hub.group(key);
+        Ok(Joined { newest: group.cursor(), copy: is_new.then(|| Box::new(group.copy())) })
     }
 
     pub(super) fn take_asked(&mut self, id: ConnId) -> Option<Asked> {
@@ -114,41 +119,58 @@ impl Shard {
         self.resume_later(id);
     }
 
-    /// The mirror that subscribers here wait for has come, or cannot be had.
-    fn on_subscribed(&mut self, group: GroupId, copy: Result<Box<GroupCopy>, NoRoom>) {
-        let waiting = self.coming.remove(&group).unwrap_or_default();
-        let copy = match copy {
-            Ok(copy) => copy,
+    /// A home has answered the wish of the subscriber here that has waited longest: the group's mirror is here from now on,
+    /// or cannot be had.
+    fn on_subscribed(&mut self, group: GroupId, joined: Result<Joined, NoRoom>) {
+        let coming = self.next_coming(group);
+        debug_assert!(coming.is_some(), "an answer that nobody of this shard waits for");
+        let Joined { newest, copy } = match joined {
+            Ok(joined) => joined,
             Err(no_room) => {
-                for coming in waiting {
+                if let Some(coming) = coming {
                     self.refuse_coming(coming, Refused::Group(no_room));
                 }
                 return;
             }
         };
-        let key = self.hub.make_mirror(*copy);
-        for coming in waiting {
-            self.settle_coming(key, coming);
+        let key = match copy {
+            Some(copy) => Some(self.hub.make_mirror(*copy)),
+            None => self.hub.find(group),
+        };
+        debug_assert!(key.is_some(), "a mirror was dropped while it was waited for");
+        let Some(key) = key else { return };
+        if let Some(coming) = coming {
+            self.settle_coming(key, newest, coming);
         }
         if self.hub.group(key).waiters().is_empty() {
             self.linger(key);
         }
     }
 
-    /// The group that a connection waited for is here. It may have dropped that wish meanwhile; a receipt is owed for it
-    /// all the same.
-    fn settle_coming(&mut self, key: GroupKey, coming: Coming) {
+    /// Whose wish for a group the next answer of its home is for: mail stays in order.
+    fn next_coming(&mut self, group: GroupId) -> Option<Coming> {
+        let Entry::Occupied(mut waiting) = self.coming.entry(group) else { return None };
+        let next = waiting.get_mut().pop_front();
+        if waiting.get().is_empty() {
+            waiting.remove();
+        }
+        next
+    }
+
+    /// The group that a connection waited for is here, though it may be behind `newest`. The connection may have dropped
+    /// that wish meanwhile; a receipt is owed for it all the same.
+    fn settle_coming(&mut self, key: GroupKey, newest: Seq, coming: Coming) {
         let Coming { conn: id, ticket, errand } = coming;
         let waits = self.waits_for(id, ticket, &errand);
         match errand {
-            Errand::Poll { since } if waits => self.park(id, key, since),
+            Errand::Poll { since } if waits => self.park(id, key, since, newest),
             Errand::Stream(opening) if waits => {
-                self.start_stream(id, key, *opening);
+                self.start_stream(id, key, *opening, newest);
                 self.resume_later(id);
             }
             Errand::Feed { sub, since, receipt } => {
                 if waits {
-                    self.settle_in(id, sub, key, since);
+                    self.settle_in(id, sub, key, since, newest);
                 }
                 self.give_receipt(id, receipt.as_deref());
                 self.note_arrival(id);

@@ -64,11 +64,11 @@ impl Shard {
         self.open_stream(id, Opening { reply, group, since, speaks, kind });
     }
 
-    /// Turns a connection into an endless stream of one group, at once or as soon as the group's mirror is here: only
+    /// Turns a connection into an endless stream of one group, at once or as soon as the group's home has answered: only
     /// then is every later update in it, and the client told that it is open.
     pub(super) fn open_stream(&mut self, id: ConnId, opening: Opening) {
         match self.enter(opening.group, opening.since) {
-            Ok(Some(key)) => self.start_stream(id, key, opening),
+            Ok(Some(key)) => self.start_stream(id, key, opening, self.hub.group(key).cursor()),
             Ok(None) => {
                 let place = self.send_for(opening.group, id, Errand::Stream(Box::new(opening)));
                 if let Place::Coming { ticket } = place {
@@ -82,8 +82,9 @@ impl Shard {
         }
     }
 
-    /// The group is here: says so to the client, and makes it one of the group's waiters.
-    pub(super) fn start_stream(&mut self, id: ConnId, key: GroupKey, opening: Opening) {
+    /// The group is here: says so to the client, and makes it one of the group's waiters. Without a cursor it is owed what
+    /// comes after `newest`.
+    pub(super) fn start_stream(&mut self, id: ConnId, key: GroupKey, opening: Opening, newest: Seq) {
         let asked = opening.asked();
         let Opening { reply, since, speaks, kind, .. } = opening;
         let (session, status) = match kind {
@@ -101,7 +102,7 @@ impl Shard {
         self.become_session(id, session);
         let feed = Feed { place: Place::NOWHERE, pace: Pace::Live };
         self.set_interest(id, Interest::Stream(Stream { feed, speaks }));
-        self.settle_in(id, 0, key, since);
+        self.settle_in(id, 0, key, since, newest);
         self.plan_goodbye(id);
     }
 }

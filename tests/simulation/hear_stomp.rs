@@ -67,10 +67,12 @@ impl Life {
             }
             Receipt::Sent(ids) => {
                 for id in ids {
-                    let publish = &self.model.publishes[id];
+                    let publish = &mut self.model.publishes[id];
+                    publish.receipted = true;
                     let is_open = publish.fate == Fate::Open && publish.at.is_none();
+                    let group = publish.group;
                     assert!(
-                        !is_open || !self.model.is_watched(publish.group),
+                        !is_open || !self.model.is_watched(group),
                         "peer {index} has a receipt for publish {id}, which nobody was told of"
                     );
                 }

@@ -200,8 +200,9 @@ impl Life {
     }
 
     /// Makes a peer known to the model as a subscriber.
-    pub(crate) fn subscribe(&mut self, group: u64, since: Since, polls: bool) -> usize {
-        self.model.subscribers.push(Subscriber::new(group, since, polls));
+    pub(crate) fn subscribe(&mut self, index: usize, group: u64, since: Since, polls: bool) -> usize {
+        let before = self.model.before(index, group);
+        self.model.subscribers.push(Subscriber::new(group, since, polls, before));
         self.model.subscribers.len() - 1
     }
 

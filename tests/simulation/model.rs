@@ -19,6 +19,8 @@ pub(crate) struct Publish {
     pub(crate) peer: usize,
     /// That peer had been told that it is subscribed, and so that it speaks for the member.
     pub(crate) spoken: bool,
+    /// It has a receipt, which does not tell its number.
+    pub(crate) receipted: bool,
     pub(crate) fate: Fate,
 }
 
@@ -73,6 +75,8 @@ pub(crate) struct Subscriber {
     pub(crate) since: Since,
     /// It asks for one update at a time.
     pub(crate) polls: bool,
+    /// What came before it asked: with no cursor it is told none of that.
+    before: Before,
     /// It is owed every update from this one on, for it was told that it is subscribed.
     pub(crate) owed_from: Option<u64>,
     /// Its socket or its window was full at some time.
@@ -81,9 +85,18 @@ pub(crate) struct Subscriber {
 }
 
 impl Subscriber {
-    pub(crate) fn new(group: u64, since: Since, polls: bool) -> Self {
-        Self { group, since, polls, owed_from: None, slow: false, got: Vec::new() }
+    pub(crate) fn new(group: u64, since: Since, polls: bool, before: Before) -> Self {
+        Self { group, since, polls, before, owed_from: None, slow: false, got: Vec::new() }
     }
+}
+
+/// What was numbered for sure before a subscriber asked.
+#[derive(Debug)]
+pub(crate) struct Before {
+    /// The newest number that anybody had been told.
+    newest: u64,
+    /// Publishes whose number nobody had been told: those with a receipt, and those that its own connection had sent.
+    publishes: BTreeSet<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -219,11 +232,36 @@ impl Model {
     pub(crate) fn receive(&mut self, subscriber: usize, update: &Update, now_ms: u64) {
         let group = self.subscribers[subscriber].group;
         self.note_update(group, update, now_ms);
+        self.check_new(subscriber, update.seq);
         let newest = self.newest(group);
         let got = &mut self.subscribers[subscriber].got;
         let last = got.last().map_or(0, |got| got.seq);
         assert!(update.seq > last, "subscriber {subscriber} of {group} got {} behind {last}", update.seq);
         got.push(Got { seq: update.seq, gap: update.gap, newest });
+    }
+
+    /// What was numbered for sure before a peer asks for a group's updates.
+    pub(crate) fn before(&self, peer: usize, group: u64) -> Before {
+        let is_before = |publish: &Publish| {
+            publish.group == group
+                && publish.fate == Fate::Open
+                && (publish.receipted || publish.peer == peer)
+        };
+        let publishes = self.publishes.iter().enumerate().filter(|(_, publish)| is_before(publish));
+        Before { newest: self.newest(group), publishes: publishes.map(|(id, _)| id).collect() }
+    }
+
+    /// Whoever comes without a cursor wants what is numbered from then on.
+    fn check_new(&self, index: usize, seq: u64) {
+        let Subscriber { group, since, before, .. } = &self.subscribers[index];
+        if *since != Since::Now {
+            return;
+        }
+        let told = format!("subscriber {index} of {group} came without a cursor and was told {seq}");
+        assert!(seq > before.newest, "{told}, though {} was known when it came", before.newest);
+        let publish = self.logs[group].entries[&seq].publish;
+        let is_before = publish.is_some_and(|id| before.publishes.contains(&id));
+        assert!(!is_before, "{told}: publish {publish:?} came before it");
     }
 
     /// The last number that a subscriber was told.
@@ -239,7 +277,8 @@ impl Model {
 
     /// A poll was answered with nothing: then nothing lies between the cursor that it had and the one that it got.
     pub(crate) fn check_nothing(&self, subscriber: usize, before: Option<u64>, cursor: u64) {
-        let group = self.subscribers[subscriber].group;
+        let Subscriber { group, since, before: Before { newest, .. }, .. } = self.subscribers[subscriber];
+        assert!(since != Since::Now || cursor >= newest, "a poll of {group} was led back behind {newest}");
         let Some(before) = before.filter(|_| self.is_watched(group)) else { return };
         assert!(cursor >= before, "the cursor of {group} went back from {before} to {cursor}");
         let passed = self.logs[&group].entries.range(before + 1..cursor + 1).next();

@@ -91,7 +91,7 @@ impl Life {
     pub(crate) fn open_stream(&mut self, index: usize, since: Since, member: &str) {
         let (kind, group) = (self.peers[index].kind, self.peers[index].group);
         let cursor = self.cursor_of(group, since);
-        self.peers[index].subscriber = Some(self.subscribe(group, since, false));
+        self.peers[index].subscriber = Some(self.subscribe(index, group, since, false));
         let mut query = String::from("?");
         if !member.is_empty() {
             self.peers[index].member = Some(member.to_owned());
@@ -119,7 +119,7 @@ impl Life {
         let group = self.peers[index].group;
         let since = self.draw_since(group);
         self.peers[index].cursor = self.cursor_of(group, since);
-        self.peers[index].subscriber = Some(self.subscribe(group, since, true));
+        self.peers[index].subscriber = Some(self.subscribe(index, group, since, true));
         self.poll_next(index);
     }
 
@@ -152,7 +152,8 @@ impl Life {
         let named = member.map(str::to_owned).or_else(|| self.peers[index].member.clone());
         let speaking = &self.model.speaking;
         let spoken = named.as_ref().is_some_and(|named| speaking.contains(&(index, group, named.clone())));
-        let publish = Publish { group, member: named, at, peer: index, spoken, fate: Fate::Open };
+        let publish =
+            Publish { group, member: named, at, peer: index, spoken, receipted: false, fate: Fate::Open };
         let id = self.model.publish(publish);
         let member = member.map_or(String::new(), |member| format!("\"member\":\"{member}\","));
         let at = at.map_or(String::new(), |at| format!(",\"at\":{at}"));
@@ -188,7 +189,7 @@ impl Life {
                 }
                 15 => {
                     let since = self.draw_since(group);
-                    let subscriber = self.subscribe(group, since, true);
+                    let subscriber = self.subscribe(index, group, since, true);
                     let cursor = self.cursor_of(group, since);
                     self.poll(index, group, cursor, subscriber);
                 }

@@ -99,7 +99,7 @@ impl Life {
         let group = if self.once_in(2) { self.peers[index].group } else { self.draw_group() };
         let since = self.draw_since(group);
         let cursor = self.cursor_of(group, since).map(|cursor| cursor.to_string());
-        let subscriber = self.subscribe(group, since, false);
+        let subscriber = self.subscribe(index, group, since, false);
         let ack = self.world.chance.pick(&["auto", "auto", "client", "client-individual"]);
         let acknowledges = ack != "auto";
         let asked = acknowledges.then(|| 1 + self.below(4)).filter(|_| self.once_in(3));

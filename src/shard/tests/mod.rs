@@ -5,6 +5,7 @@
 
 mod fan_out;
 mod held;
+mod joining;
 mod leaving;
 mod mail;
 mod requests;
