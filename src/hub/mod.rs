@@ -29,6 +29,13 @@ use crate::timer_wheel::{TimerKey, TimerWheel};
 /// 10,000 members then cost at most 0.2 % of a core.
 const SWEEP_EVERY_MIN: Duration = Duration::from_millis(100);
 
+/// The tables of one shard's groups may take this part of `--max-held-bytes`: an eighth is room for 300,000 groups by
+/// default, and for 2,000 of 8 MiB.
+const TABLES_PER_BUDGET: usize = 8;
+
+/// Tables of more groups than this are given back with the last group.
+const TABLE_GROUPS_KEPT: usize = 1024;
+
 /// Emptied lists of pending updates kept for reuse: as many as groups commonly speak in one turn.
 const SPARE_LISTS_MAX: usize = 64;
 
@@ -211,9 +218,13 @@ impl Hub {
     /// # Errors
     /// [`NoRoom::Held`] if it does not.
     pub fn check_room(&self) -> Result<(), NoRoom> {
-        // A full table doubles, and never shrinks: past the bound by that, it would leave no room for good.
+        // A full table doubles, and shrinks only when the last group goes: it must leave room for what groups hold.
         let growth = if self.entries.len() == self.entries.capacity() { self.table_bytes } else { 0 };
-        if self.held.is_scarce_with(growth) { Err(NoRoom::Held { max: self.held.max() }) } else { Ok(()) }
+        let too_large = growth > self.held.max() / TABLES_PER_BUDGET / 2;
+        if too_large || self.held.is_scarce_with(growth) {
+            return Err(NoRoom::Held { max: self.held.max() });
+        }
+        Ok(())
     }
 
     /// Makes a mirror of a group at home elsewhere; if it is here already it stays as it is.
@@ -509,6 +520,11 @@ impl Hub {
             }
             Role::Mirror => {}
         }
+        if self.entries.is_empty() && self.entries.capacity() > TABLE_GROUPS_KEPT {
+            self.entries = Slab::new();
+            self.by_id = HashMap::new();
+            self.note_tables();
+        }
     }
 }
 
@@ -600,7 +616,7 @@ mod tests {
         let mut hub = Hub::new(&Limits::default(), Quota::new(100_000), &Budget::new(HELD_BYTES_MAX));
         let full = (0..).find_map(|number| hub.make(group_id(number), &now(0)).err());
         assert_eq!(full, Some(NoRoom::Held { max: HELD_BYTES_MAX }));
-        assert!(hub.groups() > 500 && hub.held_bytes() < HELD_BYTES_MAX, "{} bytes", hub.held_bytes());
+        assert!(hub.groups() > 100 && hub.held_bytes() < HELD_BYTES_MAX / 4, "{} bytes", hub.held_bytes());
         let before = hub.groups();
         run_until(&mut hub, 600_000);
         for number in 0..before as u64 {
@@ -802,5 +818,17 @@ mod tests {
         let stranger = away.make(group_id(9), &now(1)).unwrap();
         assert_eq!(stranger, mirror, "the slab reuses the slot");
         assert_eq!(away.poll_dirty(), None);
+    }
+
+    #[test]
+    fn tables_are_given_back_with_the_last_group() {
+        let mut hub = Hub::new(&Limits::default(), Quota::new(usize::MAX), &Budget::new(usize::MAX));
+        for number in 0..5000 {
+            hub.make(group_id(number), &now(0)).unwrap();
+        }
+        assert!(hub.held_bytes() > 500_000, "{}", hub.held_bytes());
+        hub.handle_timeout(&now(3_600_000));
+        assert_eq!((hub.groups(), hub.held_bytes()), (0, 0));
+        hub.make(group_id(1), &now(3_600_000)).unwrap();
     }
 }
