@@ -305,15 +305,15 @@ impl Shard {
         let id = self.conns.insert(Session::new(), self.env.now.tick);
         self.start_rounds();
         self.report.connections_total[Transport::Http as usize] += 1;
+        // While draining it is there to be told so, not to be sent off before it has asked.
         let wait = match standing {
-            Standing::Guest => self.env.limits.head_timeout,
-            Standing::Surplus => Duration::from_secs(1),
+            Standing::Guest if !self.env.draining => self.env.limits.head_timeout,
+            Standing::Guest | Standing::Surplus => Duration::from_secs(1),
         };
         if let Some(conn) = self.conns.get_mut(id) {
             conn.flags.surplus = standing == Standing::Surplus;
         }
         self.set_deadline(id, wait);
-        self.plan_goodbye(id);
         id
     }
 

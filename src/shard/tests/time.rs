@@ -333,3 +333,22 @@ fn half_a_head_has_its_deadline_in_a_drain_too() {
     driver.pass(Duration::from_secs(1));
     driver.take_head(peer, "408");
 }
+
+#[test]
+fn newcomer_of_a_drain_is_not_sent_off_before_it_has_asked() {
+    let mut driver = Driver::new(1);
+    let _stays = driver.open_websocket(0, 3, "");
+    driver.shards[0].handle_drain(Duration::from_secs(10));
+    for _ in 0..30 {
+        driver.pass(Duration::from_millis(200));
+        let peer = driver.accept(0);
+        driver.shards[0].handle_timeout();
+        driver.run();
+        driver.send(peer, get("/readyz"));
+        driver.take_answer(peer, "503");
+    }
+    let silent = driver.accept(0);
+    // A second to ask, and one to close its side.
+    driver.pass(Duration::from_secs(2));
+    assert_eq!(driver.shard_of(silent), None, "it stays no longer");
+}
