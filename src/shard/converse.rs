@@ -58,7 +58,7 @@ impl Shard {
             Session::Sse | Session::WebSocket(_) | Session::Stomp(_) | Session::Closing { .. } => false,
         };
         if !answers {
-            self.kill(id);
+            self.give_up(id);
         } else if !conn.must_wait(&self.env.limits) {
             self.finish_ended(id);
         }
@@ -149,7 +149,7 @@ impl Shard {
             return Reading::Hold;
         }
         if conn.flags.input != Input::Open && conn.is_deaf() {
-            self.kill(id);
+            self.give_up(id);
             return Reading::Hold;
         }
         let waits = conn.must_wait(&self.env.limits);
@@ -167,6 +167,18 @@ impl Shard {
             }
         }
         if waits { Reading::Hold } else { Reading::Go }
+    }
+
+    /// The peer of a parked request or stream is gone: its place is free at once. What a request before it was answered is
+    /// written all the same.
+    fn give_up(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get(id) else { return };
+        if matches!(conn.session, Session::Http(_)) && conn.out.is_some() {
+            self.part(id);
+            self.finish_ended(id);
+        } else {
+            self.kill(id);
+        }
     }
 
     /// A connection whose peer will say no more has had its last answer queued.

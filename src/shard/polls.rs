@@ -49,6 +49,10 @@ impl Shard {
         self.set_deadline(id, timeout);
         if let Some(key) = entered {
             self.park(id, key, since, self.hub.group(key).cursor());
+            if timeout.is_zero() {
+                // It never parks, so that no end of input is taken for its peer's having gone.
+                self.end_poll(id);
+            }
         }
     }
 

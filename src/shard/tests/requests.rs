@@ -189,3 +189,23 @@ fn answers_that_take_long_are_made_a_few_a_turn() {
         }
     }
 }
+
+#[test]
+fn what_was_answered_before_a_poll_is_written_to_a_peer_that_hung_up() {
+    for timeout in [0, 60_000] {
+        let mut driver = Driver::new(1);
+        driver.publish(1, &at("alice", 1));
+        let peer = driver.accept(0);
+        driver.sockets[peer.0].room = 50;
+        let sent =
+            [get("/location/group/1"), get(&format!("/location/long/1?timeout={timeout}")), get("/healthz")];
+        driver.feed(peer, sent.concat());
+        driver.hang_up(peer);
+        assert_eq!(driver.waiters(0, 1), 0, "its place is free at once");
+        driver.make_room(peer, usize::MAX);
+        let statuses = take_statuses(&mut driver, peer);
+        let expected: &[&str] = if timeout == 0 { &["200", "204", "200"] } else { &["200"] };
+        assert_eq!(statuses, expected, "timeout {timeout}");
+        assert_eq!(driver.shard_of(peer), None);
+    }
+}
