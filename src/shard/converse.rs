@@ -74,7 +74,7 @@ impl Shard {
             conn.flags.input = Input::HungUp;
         }
         if conn.is_deaf() {
-            self.handle_ended(id);
+            self.give_up(id);
         }
     }
 
@@ -149,6 +149,8 @@ impl Shard {
             return Reading::Hold;
         }
         if conn.flags.input != Input::Open && conn.is_deaf() {
+            // What it has sent behind is read and dropped once its answers are written.
+            conn.flags.held = true;
             self.give_up(id);
             return Reading::Hold;
         }
