@@ -29,7 +29,7 @@ use crate::timer_wheel::{TimerKey, TimerWheel};
 /// 10,000 members then cost at most 0.2 % of a core.
 const SWEEP_EVERY_MIN: Duration = Duration::from_millis(100);
 
-/// The tables of one shard's groups may take this part of `--max-held-bytes`: an eighth is room for 300,000 groups by
+/// The tables of one shard's groups may take this part of `--max-held-bytes`: an eighth is room for 250,000 groups by
 /// default, and for 2,000 of 8 MiB.
 const TABLES_PER_BUDGET: usize = 8;
 
@@ -66,6 +66,11 @@ pub enum NoRoom {
         /// How many bytes it may hold.
         max: usize,
     },
+    /// The tables that the shard's groups are in may not grow any more.
+    Tables {
+        /// How many bytes the server may hold.
+        max: usize,
+    },
 }
 
 impl NoRoom {
@@ -74,7 +79,7 @@ impl NoRoom {
     pub const fn reason(self) -> Reason {
         match self {
             Self::Groups { .. } => Reason::GroupsMax,
-            Self::Held { .. } => Reason::HeldMax,
+            Self::Held { .. } | Self::Tables { .. } => Reason::HeldMax,
         }
     }
 }
@@ -85,6 +90,9 @@ impl fmt::Display for NoRoom {
             Self::Groups { max } => write!(f, "the server has its {max} groups"),
             Self::Held { max } => {
                 write!(f, "the server holds 90 % of its {max} bytes and takes no new group")
+            }
+            Self::Tables { max } => {
+                write!(f, "the tables of groups would take more than an eighth of the server's {max} bytes")
             }
         }
     }
@@ -216,15 +224,15 @@ impl Hub {
     /// Whether what all shards hold leaves room for one more group, at home or as a mirror.
     ///
     /// # Errors
-    /// [`NoRoom::Held`] if it does not.
+    /// [`NoRoom::Held`] or [`NoRoom::Tables`] if it does not.
     pub fn check_room(&self) -> Result<(), NoRoom> {
         // A full table doubles, and shrinks only when the last group goes: it must leave room for what groups hold.
         let growth = if self.entries.len() == self.entries.capacity() { self.table_bytes } else { 0 };
-        let too_large = growth > self.held.max() / TABLES_PER_BUDGET / 2;
-        if too_large || self.held.is_scarce_with(growth) {
-            return Err(NoRoom::Held { max: self.held.max() });
+        let max = self.held.max();
+        if self.held.is_scarce_with(growth) {
+            return Err(NoRoom::Held { max });
         }
-        Ok(())
+        if growth > max / TABLES_PER_BUDGET / 2 { Err(NoRoom::Tables { max }) } else { Ok(()) }
     }
 
     /// Makes a mirror of a group at home elsewhere; if it is here already it stays as it is.
@@ -615,7 +623,7 @@ mod tests {
         const HELD_BYTES_MAX: usize = 1_000_000;
         let mut hub = Hub::new(&Limits::default(), Quota::new(100_000), &Budget::new(HELD_BYTES_MAX));
         let full = (0..).find_map(|number| hub.make(group_id(number), &now(0)).err());
-        assert_eq!(full, Some(NoRoom::Held { max: HELD_BYTES_MAX }));
+        assert_eq!(full, Some(NoRoom::Tables { max: HELD_BYTES_MAX }));
         assert!(hub.groups() > 100 && hub.held_bytes() < HELD_BYTES_MAX / 4, "{} bytes", hub.held_bytes());
         let before = hub.groups();
         run_until(&mut hub, 600_000);
