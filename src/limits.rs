@@ -127,6 +127,14 @@ pub const MIRROR_LINGER: Duration = Duration::from_secs(15);
 /// that serves 10,000 clients has this to spare.
 pub const HELD_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
+/// Longest answer that the load tool reads: a snapshot of 10,000 members with the longest names takes less than
+/// 4 MB, and this is four times that.
+pub const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Longest event, WebSocket message or STOMP frame that the load tool reads: an update takes less than 1 KiB whatever
+/// its member is called, an ERROR hardly more.
+pub const HEARD_BYTES_MAX: usize = 64 * 1024;
+
 /// What something shared costs on the heap besides itself: the two counts that lie in front of it, and the 8 to 24 bytes
 /// that an allocator adds to a block.
 pub const SHARED_BYTES: usize = 2 * size_of::<usize>() + 16;

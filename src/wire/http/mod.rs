@@ -1,6 +1,7 @@
-//! HTTP/1.1 (RFC 9110, RFC 9112) as bytes: request heads, bodies and responses.
+//! HTTP/1.1 (RFC 9110, RFC 9112) as bytes: request heads, bodies and responses, and the client's half of them.
 
 pub mod body;
+pub mod client;
 pub mod request;
 pub mod response;
 pub mod target;

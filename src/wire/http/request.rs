@@ -1,8 +1,8 @@
 //! Request heads: request line and header fields to [`RequestHead`] (RFC 9112, sections 2, 3, 6 and 9.3).
 //!
-//! The only file that knows httparse. It knows no address ([`crate::route`] does) and no body bytes
-//! ([`crate::wire::http::body`] does), but decides how a body is framed, strictly: whatever two readers could
-//! read differently is refused, for that is what request smuggling is made of (RFC 9112, section 11.2).
+//! Knows no address ([`crate::route`] does) and no body bytes ([`crate::wire::http::body`] does), but decides
+//! how a body is framed, strictly: whatever two readers could read differently is refused, for that is what
+//! request smuggling is made of (RFC 9112, section 11.2).
 //!
 //! Nothing is copied or allocated: a head borrows the bytes that it was read from, and what the hot path asks
 //! of its fields is found in the one pass that checks them.
