@@ -119,6 +119,7 @@ macro_rules! each_holds {
 each_holds! {
     http_head,
     http_body,
+    http_answer,
     if_none_match,
     route,
     websocket_frame,
@@ -129,6 +130,7 @@ each_holds! {
     json_publish,
     sse_blocks,
     config_file,
+    load_client,
     session_http,
     session_websocket,
     session_stomp,

@@ -8,6 +8,8 @@
 //! on mutations of it. What a file of the corpus is: the bytes of the wire, or for a session the steps of
 //! [`session`].
 
+mod answer;
+mod client;
 mod config;
 mod http;
 mod json;
@@ -19,6 +21,8 @@ mod sse;
 mod stomp;
 mod websocket;
 
+pub use crate::fuzz::answer::http_answer;
+pub use crate::fuzz::client::load_client;
 pub use crate::fuzz::config::config_file;
 pub use crate::fuzz::http::{http_body, http_head, if_none_match, route};
 pub use crate::fuzz::json::json_publish;
@@ -39,9 +43,10 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 18] = [
     Target { name: "http_head", run: http_head },
     Target { name: "http_body", run: http_body },
+    Target { name: "http_answer", run: http_answer },
     Target { name: "if_none_match", run: if_none_match },
     Target { name: "route", run: route },
     Target { name: "websocket_frame", run: websocket_frame },
@@ -52,6 +57,7 @@ pub const TARGETS: [Target; 16] = [
     Target { name: "json_publish", run: json_publish },
     Target { name: "sse_blocks", run: sse_blocks },
     Target { name: "config_file", run: config_file },
+    Target { name: "load_client", run: load_client },
     Target { name: "session_http", run: session_http },
     Target { name: "session_websocket", run: session_websocket },
     Target { name: "session_stomp", run: session_stomp },
