@@ -1,14 +1,23 @@
 //! What the heap is asked for: nothing for a request that repeats, the same for one subscriber as for a thousand,
 //! and next to nothing for a connection that only waits.
 //!
+//! Neither does the load tool's client ask for anything for an update that it hears.
+//!
 //! A shard is driven in memory, so what is counted is the server alone. The counts are of this thread only.
 
 use allocation_counter::{AllocationInfo, measure};
 use geoloop::clock::{Now, Tick, UnixMs};
-use geoloop::ids::{ConnId, ShardId};
+use geoloop::ids::{ConnId, GroupId, Seq, ShardId};
 use geoloop::limits::{Budget, Limits, Quota};
+use geoloop::load::client::{Client, Heard};
+use geoloop::load::ledger::{Ledger, Owed, Verdict};
 use geoloop::shard::{Output, Reading, Shard, ShardConfig, Standing, Wrote};
+use geoloop::wire::http::response::{self, HttpDate, Status};
+use geoloop::wire::sse;
+use geoloop::wire::stomp::Version;
+use geoloop::wire::stomp::encode::{self, MessageHead};
 use geoloop::wire::websocket::frame::{self, Opcode};
+use geoloop::wire::websocket::handshake;
 
 /// A shard whose table of connections has room for `slots`, and a buffer that everything is read into.
 struct Bench {
@@ -187,4 +196,71 @@ fn idle_event_stream_owns_its_slot_and_next_to_nothing_else() {
 #[test]
 fn parked_poll_owns_its_slot_and_next_to_nothing_else() {
     check_idle(&get("/location/long/3?timeout=60000"));
+}
+
+#[test]
+fn update_heard_in_order_allocates_nothing_in_the_load_tool() {
+    let mut ledger = Ledger::new();
+    let listeners: Vec<_> =
+        (0..100).map(|user| ledger.listen(GroupId::new(3), Owed::FromNow, user)).collect();
+    let body = |seq: u64| format!(r#"{{"seq":{seq},"x":{seq}.5,"y":2,"at":1767225600123}}"#);
+    let mut hear = |listener, body: &String| {
+        let verdict = ledger.hear(listener, body.as_bytes());
+        assert!(matches!(verdict, Verdict::Good { .. }), "{body}: {verdict:?}");
+    };
+    let bodies: Vec<_> = (1..50).map(body).collect();
+    // Whoever hears an update first writes it into the log, and one's own first update is looked for.
+    bodies.iter().for_each(|body| hear(listeners[0], body));
+    listeners[1..].iter().for_each(|listener| hear(*listener, &bodies[0]));
+    let counted = measure(|| {
+        for body in &bodies[1..] {
+            listeners[1..].iter().for_each(|listener| hear(*listener, body));
+        }
+    });
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+    assert!(ledger.is_settled());
+}
+
+const KEY: [u8; 24] = *b"dGhlIHNhbXBsZSBub25jZQ==";
+
+/// A client that has heard `opening` asks the heap for nothing when it hears `item`, of which it is told once, again and
+/// again.
+#[track_caller]
+fn check_heard(mut client: Client, opening: &[u8], item: &[u8]) {
+    let (mut unsent, mut told) = (Vec::new(), 0);
+    let mut hear = |bytes: &mut [u8]| {
+        let heard = client.handle_received(bytes, [0; 4], &mut unsent, &mut |heard| {
+            told += u64::from(matches!(heard, Heard::Update { .. } | Heard::Answer(_)));
+        });
+        assert_eq!(heard, Ok(()));
+    };
+    hear(&mut opening.to_vec());
+    let mut buffer = item.repeat(10);
+    hear(&mut buffer);
+    let info = measure(|| (0..100).for_each(|_| hear(&mut buffer)));
+    assert_eq!((told, info.count_total), (1010, 0), "{info:?}");
+}
+
+#[test]
+fn update_that_a_client_hears_allocates_nothing() {
+    let update = b"{\"seq\":17,\"member\":\"alice\",\"x\":1,\"y\":2,\"at\":1767225600000}";
+    let seq = Seq::new(17).expect("it is small");
+    let date = HttpDate::from_unix_seconds(1_767_225_600);
+    let (mut answer, mut stream, mut event) = (Vec::new(), Vec::new(), Vec::new());
+    response::begin(&mut answer, Status::Ok, &date).etag(seq).body("application/json", update);
+    check_heard(Client::requests(), b"", &answer);
+    response::begin(&mut stream, Status::Ok, &date).field("Content-Type", b"text/event-stream").finish();
+    sse::encode_event(&mut event, Some(seq), update);
+    check_heard(Client::event_stream(), &stream, &event);
+    let (mut opening, mut text) = (Vec::new(), Vec::new());
+    handshake::encode_switching(&mut opening, &KEY, None, &[]);
+    frame::encode_frame(&mut text, Opcode::Text, update);
+    check_heard(Client::websocket(KEY), &opening, &text);
+    let (mut connected, mut message, mut framed) = (Vec::new(), Vec::new(), Vec::new());
+    encode::encode_connected(&mut connected, Version::V12, "server", "session", (0, 0));
+    frame::encode_frame(&mut opening, Opcode::Text, &connected);
+    MessageHead { subscription: Some(b"s"), ordinal: 0, seq, ack: false }.encode(&mut message);
+    encode::encode_message_tail(&mut message, GroupId::new(7).expect("a group"), update);
+    frame::encode_frame(&mut framed, Opcode::Text, &message);
+    check_heard(Client::stomp(KEY), &opening, &framed);
 }

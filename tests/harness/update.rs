@@ -1,5 +1,7 @@
 //! Updates as subscribers receive them, read byte for byte: keys in order, no blanks.
 
+use geoloop::load::update::Received;
+
 /// One update, and the very bytes that it came as.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Update {
@@ -47,56 +49,10 @@ impl Update {
     }
 
     fn read(text: &str) -> Option<Self> {
-        let mut rest = text.strip_prefix(r#"{"seq":"#)?;
-        let seq = until(&mut rest, ',')?.parse().ok()?;
-        let mut member = None;
-        if let Some(named) = rest.strip_prefix(r#""member":"#) {
-            let end = end_of_string(named)?;
-            member = Some(serde_json::from_str(&named[..end]).ok()?);
-            rest = named[end..].strip_prefix(',')?;
-        }
-        let mut location = None;
-        if let Some(left) = rest.strip_prefix(r#""left":true,"#) {
-            rest = left;
-        } else {
-            rest = rest.strip_prefix(r#""x":"#)?;
-            let x = number(until(&mut rest, ',')?)?;
-            rest = rest.strip_prefix(r#""y":"#)?;
-            location = Some((x, number(until(&mut rest, ',')?)?));
-        }
-        rest = rest.strip_prefix(r#""at":"#)?.strip_suffix('}')?;
-        let (at, gap) = match rest.strip_suffix(r#","gap":true"#) {
-            Some(at) => (at, true),
-            None => (rest, false),
-        };
-        Some(Self { seq, member, location, at: at.parse().ok()?, gap, text: text.to_owned() })
+        let Received { seq, member, location, at, gap } = Received::parse(text.as_bytes())?;
+        let member = member.map(|name| name.as_str().to_owned());
+        Some(Self { seq: seq.number(), member, location, at, gap, text: text.to_owned() })
     }
-}
-
-fn until<'a>(rest: &mut &'a str, end: char) -> Option<&'a str> {
-    let (token, behind) = rest.split_once(end)?;
-    *rest = behind;
-    Some(token)
-}
-
-/// One past the closing quote of the JSON string that the text begins with.
-fn end_of_string(text: &str) -> Option<usize> {
-    let mut escaped = false;
-    for (place, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return Some(place + 1),
-            _ => {}
-        }
-    }
-    None
-}
-
-/// A JSON number in its shortest form: no blank, no `.0`, no sign but minus.
-fn number(token: &str) -> Option<f64> {
-    let plain = token.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'e' | b'E' | b'+'));
-    if !plain || token.ends_with(".0") || token.starts_with('+') { None } else { token.parse().ok() }
 }
 
 /// Checks that seqs only grow.
