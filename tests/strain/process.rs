@@ -3,55 +3,34 @@
 use std::fs;
 use std::net::SocketAddr;
 
-/// Clock ticks of /proc/PID/stat a second: USER_HZ, 100 on every architecture that Linux serves on.
-const TICKS_PER_SECOND: f64 = 100.0;
+use geoloop::load::process;
 
 /// A running process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Process(pub(crate) u32);
 
 impl Process {
-    /// VmRSS in bytes.
+    /// Resident memory in bytes.
     #[track_caller]
     pub(crate) fn resident_bytes(self) -> u64 {
-        let status = self.read("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS is told");
-        let kilobytes = line.trim().strip_suffix(" kB").expect("in kB").trim();
-        1024 * kilobytes.parse::<u64>().expect("a number")
+        process::Process(self.0).resident_bytes().expect("the process runs")
     }
 
     /// User and system time so far, in seconds.
     #[track_caller]
     pub(crate) fn cpu_seconds(self) -> f64 {
-        let stat = self.read("stat");
-        // The name, in parentheses, may hold anything; utime and stime are the 12th and 13th behind it.
-        let (_, behind) = stat.rsplit_once(") ").expect("a name in parentheses");
-        let fields = behind.split(' ').skip(11).take(2);
-        fields.map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>() / TICKS_PER_SECOND
+        process::Process(self.0).cpu_micros().expect("the process runs") / 1e6
     }
 
     /// How long its threads were ready to run and others had the core, in seconds; not a number where Linux does not tell.
-    ///
-    /// On a machine that does something else it is this that latencies are made of.
     pub(crate) fn waited_seconds(self) -> f64 {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.0)) else { return f64::NAN };
-        let waited = |task: fs::DirEntry| {
-            let told = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            told.split_ascii_whitespace().nth(1)?.parse::<f64>().ok()
-        };
-        let waited: Option<f64> = tasks.flatten().map(waited).sum();
-        waited.map_or(f64::NAN, |nanos| nanos / 1e9)
+        process::Process(self.0).waited_micros().map_or(f64::NAN, |micros| micros / 1e6)
     }
 
     /// Open descriptors.
     #[track_caller]
     pub(crate) fn descriptors(self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.0)).expect("a process of ours").count()
-    }
-
-    #[track_caller]
-    fn read(self, file: &str) -> String {
-        fs::read_to_string(format!("/proc/{}/{file}", self.0)).expect("the process runs")
+        process::Process(self.0).descriptors().expect("a process of ours")
     }
 }
 
