@@ -27,12 +27,20 @@
 //! system call and no copy a subscriber, however many updates there were. Who is owed more has a queue of references, who
 //! is too slow for that reads on by cursor, conflated, once its socket takes bytes again.
 //!
+//! # The other side
+//!
+//! [`load`] is the clients' end of the same trip: an event loop of its own ([`load::driver`]), the five transports as clients
+//! read them ([`load::client`]), scenarios that say what users do, and a ledger ([`load::ledger`]) that holds what everybody
+//! heard against what their group was told. [`study`] starts servers, lets load play against them, and makes a page of what
+//! was measured.
+//!
 //! # Who may name whom
 //!
 //! Leaves ([`ids`], [`clock`], [`limits`], [`location`], [`random`], [`report`], [`route`], [`timer_wheel`]) are named by
 //! everyone. [`wire`] names leaves; [`session`] names wire; [`hub`] names leaves alone; [`shard`] names wire, session and hub;
-//! [`reactor`] names shard and [`metrics`]; [`server`] names reactor and [`config`]. [`fuzz`], which nobody names, drives
-//! decoders and whole shards for fuzzers and tests. Each package has one home. A test holds all of this.
+//! [`reactor`] names shard and [`metrics`]; [`server`] names reactor and [`config`]. The load tool, [`load`], names wire and
+//! nothing else of the server: to it a server is an address. [`study`] names load; [`config`] names the plans of both. [`fuzz`], which nobody names, drives
+//! decoders, the load tool's clients and whole shards for fuzzers and tests. Each package has one home. A test holds all of this.
 //!
 //! # Invariants
 //!
@@ -64,6 +72,7 @@ pub mod fuzz;
 pub mod hub;
 pub mod ids;
 pub mod limits;
+pub mod load;
 pub mod location;
 pub mod logger;
 pub mod metrics;
@@ -74,5 +83,6 @@ pub mod route;
 pub mod server;
 pub mod session;
 pub mod shard;
+pub mod study;
 pub mod timer_wheel;
 pub mod wire;

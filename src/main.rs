@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use geoloop::config::{Command, Config};
-use geoloop::{logger, server};
+use geoloop::load::plan::LoadPlan;
+use geoloop::{load, logger, server, study};
 
 /// Exit code for bad usage; 1 is for failure, 0 for a server that drained.
 const BAD_USAGE: u8 = 2;
@@ -12,6 +13,8 @@ const BAD_USAGE: u8 = 2;
 fn main() -> ExitCode {
     match Command::from_arguments(std::env::args_os()) {
         Ok(Command::Serve(config)) => serve(&config),
+        Ok(Command::Load(plan)) => put_load(&plan),
+        Ok(Command::Study(plan)) => exit_code(study::run(&plan, &mut std::io::stdout())),
         Ok(Command::Print(text)) => {
             // A reader that went away early (`| head`) has what it wanted.
             let _ = std::io::stdout().write_all(text.as_bytes());
@@ -26,12 +29,24 @@ fn main() -> ExitCode {
 
 fn serve(config: &Config) -> ExitCode {
     logger::start(config.log);
-    match server::run(config) {
+    exit_code(server::run(config))
+}
+
+fn exit_code(outcome: Result<(), impl std::fmt::Display>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Exit code 1 also where everything ran and something went wrong for a user.
+fn put_load(plan: &LoadPlan) -> ExitCode {
+    match load::run::run(plan, &mut std::io::stdout()) {
+        Ok(1..) => ExitCode::FAILURE,
+        outcome => exit_code(outcome.map(|_| ())),
     }
 }
 

@@ -9,41 +9,46 @@ use std::path::{Path, PathBuf};
 const LEAVES: &str = "ids clock limits location random report route timer_wheel";
 
 /// Each other room of src, and the rooms that it may name besides the leaves. A new room needs a line here.
-const ROOMS: [(&str, &str); 12] = [
+const ROOMS: [(&str, &str); 13] = [
     ("wire", "wire"),
     ("session", "wire session"),
     ("hub", "hub"),
     ("shard", "wire session hub shard"),
     ("reactor", "shard reactor metrics"),
-    ("load", "wire load"),
+    ("load", "load wire"),
+    ("study", "load study wire"),
     ("metrics", "metrics"),
-    ("config", "config"),
-    ("fuzz", "config fuzz shard wire"),
+    ("config", "config load study"),
+    ("fuzz", "config fuzz load shard wire"),
     ("logger", "logger"),
     ("server", "config metrics reactor server"),
-    ("main", "config load logger server"),
+    ("main", "config load logger server study"),
 ];
 
 /// Rooms below the reactor: time, sockets and threads reach them as arguments or not at all.
 const BELOW_REACTOR: &str = "wire session hub shard";
 
 /// Every package that the library depends on, and where it may be named.
-const HOMES: [(&str, &str); 17] = [
+const HOMES: [(&str, &str); 21] = [
     ("base64", "src/wire/websocket/handshake.rs"),
     ("clap", "src/config/"),
     ("crossbeam-channel", "src/reactor/mailbox.rs"),
     ("fastrand", "src/random.rs"),
-    ("httparse", "src/wire/http/request.rs"),
-    ("humantime", "src/config/ src/logger.rs"),
+    ("hdrhistogram", "src/load/figures.rs"),
+    ("httparse", "src/wire/http/request.rs src/wire/http/client.rs"),
+    ("humantime", "src/config/ src/logger.rs src/study/page.rs"),
+    ("indicatif", "src/load/ src/study/"),
     ("log", "src/reactor/ src/load/ src/server.rs src/config/ src/logger.rs src/main.rs"),
     ("mio", "src/reactor/ src/load/"),
+    ("plotters", "src/study/plots.rs"),
     ("prometheus", "src/metrics.rs"),
-    ("rlimit", "src/server.rs"),
-    ("serde", "src/config/ src/wire/json.rs"),
-    ("serde_json", "src/wire/json.rs"),
+    ("rlimit", "src/server.rs src/load/"),
+    ("rustix", "src/load/ src/study/"),
+    ("serde", "src/config/ src/load/ src/study/ src/wire/json.rs"),
+    ("serde_json", "src/load/ src/study/ src/wire/json.rs"),
     ("sha1", "src/wire/websocket/handshake.rs"),
-    ("signal-hook", "src/server.rs"),
-    ("slab", "src/timer_wheel.rs src/hub/ src/shard/conns.rs"),
+    ("signal-hook", "src/server.rs src/load/"),
+    ("slab", "src/timer_wheel.rs src/hub/ src/shard/conns.rs src/load/driver.rs"),
     ("socket2", "src/reactor/"),
     ("toml", "src/config/"),
 ];
@@ -367,6 +372,26 @@ fn readme_lists_the_flags_that_there_are_with_their_defaults() {
     // These two depend on the machine.
     flags.insert("workers".to_owned(), "number of CPUs".to_owned());
     flags.insert("max-connections".to_owned(), "what descriptors allow".to_owned());
+    assert_eq!(documented, flags, "README's table (left) and the command line (right)");
+}
+
+#[test]
+fn readme_lists_the_flags_of_load_and_study_with_their_defaults() {
+    let documented: BTreeMap<_, _> = readme_table("Load tool and study")
+        .into_iter()
+        .map(|row| {
+            let words: Vec<_> = row[0].split(' ').take(2).collect();
+            (words.join(" ").trim_end_matches('`').to_owned(), row[1].clone())
+        })
+        .collect();
+    let of = |verb: &'static str, flags: Vec<(String, Option<String>)>| {
+        let named = move |(name, default): (String, Option<String>)| {
+            (format!("{verb} --{name}"), default.unwrap_or_else(|| "none".to_owned()))
+        };
+        flags.into_iter().map(named)
+    };
+    let load = of("load", geoloop::config::load_flags());
+    let flags = load.chain(of("study", geoloop::config::study_flags())).collect();
     assert_eq!(documented, flags, "README's table (left) and the command line (right)");
 }
 

@@ -4,6 +4,7 @@
 //! has one name in all of them (`options.rs`) and one spelling (`text.rs`); bounds are checked here, once, on the
 //! outcome. An unknown flag, key or `GEOLOOP_*` variable is an error.
 
+mod load;
 mod options;
 mod text;
 
@@ -17,7 +18,10 @@ use clap::{CommandFactory, FromArgMatches};
 use log::LevelFilter;
 
 use crate::limits::{ECHO_MESSAGE_BYTES_MAX, HTTP_HEAD_BYTES_CEILING, Limits, WORKERS_MAX};
+use crate::load::plan::LoadPlan;
+use crate::study::plan::StudyPlan;
 
+use self::load::{LoadOptions, StudyOptions};
 use self::options::Options;
 
 /// Largest count that a flag can set: slots, and with them everything that is counted, are 32-bit.
@@ -327,6 +331,10 @@ impl std::error::Error for ConfigError {}
 pub enum Command {
     /// Run the server.
     Serve(Box<Config>),
+    /// Put a load on a server.
+    Load(Box<LoadPlan>),
+    /// Measure what each transport costs.
+    Study(StudyPlan),
     /// Print this and be done: the version, the help, or the configuration as it would be in effect.
     Print(String),
 }
@@ -356,6 +364,8 @@ impl Command {
         };
         match parsed.verb.unwrap_or(Verb::Serve(parsed.sources)) {
             Verb::Serve(sources) => sources.read().map(Box::new).map(Self::Serve),
+            Verb::Load(options) => options.plan().map(Box::new).map(Self::Load),
+            Verb::Study(options) => Ok(Self::Study(options.plan())),
             Verb::CheckConfig(sources) => sources.read().map(|config| Self::Print(config.to_toml())),
             Verb::Version => Ok(Self::Print(concat!("geoloop ", env!("CARGO_PKG_VERSION"), "\n").to_owned())),
         }
@@ -392,6 +402,35 @@ pub fn flags() -> Vec<(String, Option<String>)> {
         .collect()
 }
 
+/// Every flag of `load` by name, without the dashes, with its default as its help writes it.
+///
+/// A test holds README's table against it.
+#[must_use]
+pub fn load_flags() -> Vec<(String, Option<String>)> {
+    flags_of("load")
+}
+
+/// The same of `study`.
+#[must_use]
+pub fn study_flags() -> Vec<(String, Option<String>)> {
+    flags_of("study")
+}
+
+fn flags_of(verb: &str) -> Vec<(String, Option<String>)> {
+    let command = described();
+    let verb = command.find_subcommand(verb).expect("it is one of the verbs");
+    let flag = |argument: &clap::Arg| {
+        let name = argument.get_long().filter(|name| *name != "help")?;
+        let given = argument.get_default_values().first().filter(|_| argument.get_action().takes_values());
+        let given = given.map(|default| default.to_string_lossy().into_owned());
+        // Where it depends on something else, the help says on what.
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        let said = help.split_once("[default: ").and_then(|(_, said)| said.strip_suffix(']'));
+        Some((name.to_owned(), given.or_else(|| said.map(str::to_owned))))
+    };
+    verb.get_arguments().filter_map(flag).collect()
+}
+
 /// Real-time location sharing in groups, over five transports and one hub
 #[derive(Debug, clap::Parser)]
 #[command(name = "geoloop", version, args_conflicts_with_subcommands = true)]
@@ -406,6 +445,10 @@ struct Arguments {
 enum Verb {
     /// Run the server; the same as no verb
     Serve(Sources),
+    /// Put a load on any server that keeps the contract, check all it answers, and print what that took
+    Load(LoadOptions),
+    /// Start a server, measure what each transport costs on it, and write a report
+    Study(StudyOptions),
     /// Print the configuration in effect as a file for --config, or say what is wrong with it
     CheckConfig(Sources),
     /// Print the version

@@ -1,0 +1,510 @@
+//! Subscribers of one transport in some groups, and publishes at a fixed rate, whatever becomes of them.
+//!
+//! Each group has one publisher, a connection of its own, so that the numbers of its publishes and of its updates grow
+//! together. One that publishes over WebSocket is told of its group's updates too, and counts as one more subscriber. A
+//! publish says its group and its number (`x` and `y`), so whoever hears it knows whether it is right there and when it was
+//! meant to be sent. The schedule of publishes is fixed beforehand: one that waits, waits in the figures.
+//!
+//! ```text
+//! Opening -> Publishing (warm-up) -> Settling -> Quiet -> Publishing (measured) -> Settling -> Quiet
+//! ```
+//!
+//! At `Quiet` everything that was published has come and [`Driver::run`] returns, so that the server can be looked at while
+//! nothing is under way.
+
+mod polling;
+mod publishing;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::ids::{GroupId, Seq, Transport};
+use crate::load::client::Heard;
+use crate::load::driver::{ConnKey, Driver, Ended, Scenario, Wake};
+use crate::load::figures::Failure;
+use crate::load::ledger::{Ledger, ListenerId, Owed, Verdict};
+use crate::load::scenario::note;
+use crate::load::scenario::subscribe::{Opening, Subscription};
+
+/// How long after the last publish updates may still come.
+const SETTLE_MICROS_MAX: u64 = 5_000_000;
+
+/// How long a subscriber or publisher may take to connect and subscribe.
+const OPENING_MICROS_MAX: u64 = 30_000_000;
+
+/// How often those that take longer are looked for.
+const SWEEP_MICROS: u64 = 1_000_000;
+
+/// How long nothing must have been asked on a connection for its end to be no failure: any server ends those some time, ours
+/// after 10 s before the first request and after 75 s behind one.
+const IDLE_MICROS_MIN: u64 = 5_000_000;
+
+/// Subscribers that are on their way at once: below any listener's backlog.
+const OPENING_MAX: usize = 200;
+
+/// How often it is looked whether everything has come.
+const LOOK_MICROS: u64 = 1000;
+
+/// Members that a group's publishes are about, in turn.
+const MEMBERS: u64 = 10;
+
+/// What the scenario asks to be woken for.
+const PUBLISH: u32 = 0;
+const LOOK: u32 = 1;
+const POLL: u32 = 2;
+const SWEEP: u32 = 3;
+
+/// How a run of this scenario is set up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FanoutPlan {
+    /// The transport of the subscribers.
+    pub transport: Transport,
+    /// How many they are.
+    pub subscribers: usize,
+    /// Groups that they are spread over evenly.
+    pub groups: usize,
+    /// Publishes a second to all groups together.
+    pub publishes_per_second: f64,
+    /// How long is published at first, to be left out of the figures.
+    pub warm_up: Duration,
+    /// How long is published and measured.
+    pub duration: Duration,
+    /// From one short poll of a subscriber to its next.
+    pub interval: Duration,
+    /// How is published: over keep-alive HTTP (whatever transport of that is named), WebSocket or STOMP.
+    pub publish_over: Transport,
+    /// What requests name as Host.
+    pub host: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Subscribers and publishers connect.
+    Opening,
+    /// Publishes are due.
+    Publishing,
+    /// What was published is on its way.
+    Settling { until: u64 },
+    /// Nothing is under way.
+    Quiet,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    group: usize,
+    subscription: Subscription,
+    listener: Option<ListenerId>,
+    is_open: bool,
+    opening_since: u64,
+    cursor: Option<Seq>,
+    /// What was acknowledged when the poll that is under way was sent.
+    newest_at_send: Option<Seq>,
+    /// Whether a short poll waits for its answer.
+    is_polling: bool,
+    /// When the next short poll is due; the phase is kept however late an answer comes.
+    poll_due: u64,
+    /// When the short poll before was answered: until then the next one waits for the server, not for the tool.
+    answered: u64,
+}
+
+#[derive(Debug)]
+struct Publisher {
+    group: GroupId,
+    connection: Subscription,
+    listener: Option<ListenerId>,
+    is_open: bool,
+    /// The server takes no more connections.
+    is_gone: bool,
+    opening_since: u64,
+    /// When it was last answered.
+    answered: u64,
+    published: u64,
+    /// The publishes that an answer is owed to: their numbers, and when they were due.
+    unanswered: VecDeque<(u64, u64)>,
+}
+
+/// Subscribers, publishers and what they have heard.
+#[derive(Debug)]
+pub struct Fanout {
+    plan: FanoutPlan,
+    phase: Phase,
+    subscribers: Vec<Subscriber>,
+    publishers: Vec<Publisher>,
+    next_to_open: usize,
+    /// Who is open, or will never be.
+    open: usize,
+    /// Subscribers that came to listen.
+    listened: u64,
+    ledger: Ledger,
+    /// When the schedule began, how many of it were sent, and how many there are.
+    began: u64,
+    sent: u64,
+    to_send: u64,
+    /// When the time of publishing is over.
+    publishes_end: u64,
+    /// Polls that wait for their answers.
+    polls_under_way: usize,
+}
+
+impl Fanout {
+    /// Begins to open subscribers and publishers; the driver's next run lasts until the warm-up has settled.
+    #[must_use]
+    pub fn start(driver: &mut Driver, plan: FanoutPlan) -> Self {
+        // Groups that nobody else has, so that what others left there is not taken for ours.
+        let first = 100_000 + u64::from(driver.random().number() % 800_000);
+        let publishers = (0..plan.groups as u64)
+            .map(|place| Publisher {
+                group: GroupId::new(first + place).expect("six digits are a group"),
+                connection: Subscription::of_publisher(plan.publish_over),
+                listener: None,
+                is_open: false,
+                is_gone: false,
+                opening_since: 0,
+                answered: 0,
+                published: 0,
+                unanswered: VecDeque::new(),
+            })
+            .collect::<Vec<_>>();
+        let subscribers = (0..plan.subscribers)
+            .map(|place| Subscriber {
+                group: place % plan.groups,
+                subscription: Subscription::new(plan.transport),
+                listener: None,
+                is_open: false,
+                opening_since: 0,
+                cursor: None,
+                newest_at_send: None,
+                is_polling: false,
+                poll_due: 0,
+                answered: 0,
+            })
+            .collect();
+        let mut fanout = Self {
+            plan,
+            phase: Phase::Opening,
+            subscribers,
+            publishers,
+            next_to_open: 0,
+            open: 0,
+            listened: 0,
+            ledger: Ledger::new(),
+            began: 0,
+            sent: 0,
+            to_send: 0,
+            publishes_end: 0,
+            polls_under_way: 0,
+        };
+        driver.wake_at(driver.now() + SWEEP_MICROS, Wake { who: 0, what: SWEEP });
+        fanout.go_on_opening(driver);
+        fanout
+    }
+
+    /// From a quiet moment on, everything counts: the driver's next run lasts until the measured publishes have settled.
+    pub fn measure(&mut self, driver: &mut Driver) {
+        driver.figures.begin_anew();
+        self.publish_for(driver, self.plan.duration);
+    }
+
+    /// Holds everybody to what they are owed, once the measured run is over.
+    pub fn finish(mut self, driver: &mut Driver) {
+        self.ledger.settle();
+        driver.figures.failures.merge(self.ledger.failures());
+        // What came late is told as late: a rate is over all the time that it took.
+        driver.figures.seconds = driver.now().max(self.publishes_end).saturating_sub(self.began) as f64 / 1e6;
+        driver.figures.conflated = self.ledger.conflated();
+        driver.figures.vus_max = self.listened;
+        let unanswered: usize = self.publishers.iter().map(|publisher| publisher.unanswered.len()).sum();
+        driver.figures.failures.note_many(Failure::Timeout, unanswered as u64, || {
+            format!("{unanswered} publishes were not answered")
+        });
+        count_unanswered(driver, unanswered);
+        count_unanswered(driver, self.polls_under_way);
+        let polls = self.polls_under_way as u64;
+        let example = || format!("{polls} polls were not answered");
+        driver.figures.failures.note_many(Failure::Timeout, polls, example);
+    }
+
+    /// Subscribers and publishers together; publishers are numbered behind subscribers.
+    fn everyone(&self) -> usize {
+        self.subscribers.len() + self.publishers.len()
+    }
+
+    /// Opens as many as may be on their way at once; behind the last one publishing begins.
+    fn go_on_opening(&mut self, driver: &mut Driver) {
+        while self.next_to_open < self.everyone() && self.next_to_open - self.open < OPENING_MAX {
+            self.open_next(driver);
+        }
+        if self.phase == Phase::Opening && self.open == self.everyone() {
+            self.publish_for(driver, self.plan.warm_up);
+        }
+    }
+
+    fn open_next(&mut self, driver: &mut Driver) {
+        let number = self.next_to_open;
+        self.next_to_open += 1;
+        let host = &self.plan.host;
+        let now = driver.now();
+        let opened = match number.checked_sub(self.subscribers.len()) {
+            None => {
+                let subscriber = &mut self.subscribers[number];
+                subscriber.opening_since = now;
+                let group = self.publishers[subscriber.group].group;
+                subscriber.subscription.open(driver, number as u32, group, host)
+            }
+            Some(place) => {
+                let publisher = &mut self.publishers[place];
+                publisher.opening_since = now;
+                let opened = publisher.connection.open(driver, number as u32, publisher.group, host);
+                publisher.connection.conn().into_iter().for_each(|conn| driver.count_apart(conn));
+                opened
+            }
+        };
+        if let Err(error) = opened {
+            note(driver, Failure::Connect, number, &error);
+            match number.checked_sub(self.subscribers.len()) {
+                None => self.subscribers[number].is_open = true,
+                Some(place) => self.publishers[place].is_open = true,
+            }
+            self.open += 1;
+        }
+    }
+
+    /// One more is open, or will never be.
+    fn count_open(&mut self, driver: &mut Driver) {
+        self.open += 1;
+        self.go_on_opening(driver);
+    }
+
+    /// Gives those up that take too long to get in.
+    fn sweep(&mut self, driver: &mut Driver) {
+        if self.phase != Phase::Opening {
+            return;
+        }
+        let now = driver.now();
+        let is_late = |since: u64| now.saturating_sub(since) > OPENING_MICROS_MAX;
+        for number in 0..self.next_to_open {
+            match number.checked_sub(self.subscribers.len()) {
+                None => {
+                    let subscriber = &self.subscribers[number];
+                    if !subscriber.is_open && is_late(subscriber.opening_since) {
+                        self.lose(driver, number, Failure::Timeout, &"not subscribed in time");
+                    }
+                }
+                Some(place) => {
+                    let publisher = &self.publishers[place];
+                    if !publisher.is_open && is_late(publisher.opening_since) {
+                        self.lose_publisher(driver, place, Failure::Timeout, &"not connected in time");
+                    }
+                }
+            }
+        }
+        driver.wake_at(now + SWEEP_MICROS, Wake { who: 0, what: SWEEP });
+    }
+
+    fn publish_for(&mut self, driver: &mut Driver, duration: Duration) {
+        self.phase = Phase::Publishing;
+        self.sent = 0;
+        self.to_send = (self.plan.publishes_per_second * duration.as_secs_f64()) as u64;
+        // The first one is due a step from now.
+        self.began = driver.now();
+        self.publishes_end = self.began + duration.as_micros() as u64;
+        driver.wake_at(self.due(0).min(self.publishes_end), Wake { who: 0, what: PUBLISH });
+        self.begin_polling(driver);
+    }
+
+    /// When a publish of the schedule is due.
+    fn due(&self, number: u64) -> u64 {
+        self.began + ((number + 1) as f64 * 1e6 / self.plan.publishes_per_second) as u64
+    }
+
+    fn handle_due(&mut self, driver: &mut Driver) {
+        if self.phase != Phase::Publishing {
+            return;
+        }
+        while self.sent < self.to_send && self.due(self.sent) <= driver.now() {
+            let due = self.due(self.sent);
+            driver.figures.lag.record(driver.now() - due);
+            self.publish(driver, self.sent as usize % self.publishers.len(), due);
+            self.sent += 1;
+        }
+        // The last one may be due before the end, and polls go on until that.
+        let next = if self.sent < self.to_send { self.due(self.sent) } else { self.publishes_end };
+        if next > driver.now() {
+            return driver.wake_at(next, Wake { who: 0, what: PUBLISH });
+        }
+        self.phase = Phase::Settling { until: driver.now() + SETTLE_MICROS_MAX };
+        self.look(driver);
+    }
+
+    fn look(&mut self, driver: &mut Driver) {
+        let Phase::Settling { until } = self.phase else { return };
+        let answered = self.publishers.iter().all(|publisher| publisher.unanswered.is_empty());
+        let is_settled = answered && self.polls_under_way == 0 && self.ledger.is_settled();
+        if is_settled || driver.now() >= until {
+            self.phase = Phase::Quiet;
+        } else {
+            driver.wake_at(driver.now() + LOOK_MICROS, Wake { who: 0, what: LOOK });
+        }
+    }
+
+    /// A subscriber listens from now on; a poller polls.
+    fn handle_open(&mut self, driver: &mut Driver, number: usize) {
+        let subscriber = &mut self.subscribers[number];
+        if subscriber.is_open {
+            return;
+        }
+        subscriber.is_open = true;
+        self.listened += 1;
+        let group = self.publishers[subscriber.group].group;
+        let owed = match self.plan.transport {
+            Transport::ShortPoll => Owed::Newest,
+            _ => Owed::FromNow,
+        };
+        subscriber.listener = Some(self.ledger.listen(Some(group), owed, number as u32));
+        self.count_open(driver);
+    }
+
+    fn hear(&mut self, driver: &mut Driver, number: usize, body: &[u8]) {
+        let listener = match number.checked_sub(self.subscribers.len()) {
+            None => self.subscribers[number].listener,
+            Some(place) => self.publishers[place].listener,
+        };
+        let Some(listener) = listener else {
+            return note(driver, Failure::Protocol, number, &"an update before it was subscribed");
+        };
+        let Verdict::Good { intended_micros, .. } = self.ledger.hear(listener, body) else { return };
+        driver.figures.delivered += 1;
+        driver.figures.payload_received += body.len() as u64;
+        if let Some(intended) = intended_micros {
+            driver.figures.delivery.record(driver.now().saturating_sub(intended));
+        }
+    }
+
+    /// Whether one that asks has asked nothing for so long that the server may hang up: it connects anew when it has to.
+    fn is_idle(&self, driver: &Driver, number: usize) -> bool {
+        let (is_idle, since) = match number.checked_sub(self.subscribers.len()) {
+            None => {
+                let subscriber = &self.subscribers[number];
+                let polls = self.plan.transport == Transport::ShortPoll && subscriber.listener.is_some();
+                (polls && !subscriber.is_polling, subscriber.opening_since.max(subscriber.answered))
+            }
+            Some(place) => {
+                let publisher = &self.publishers[place];
+                let asks = self.publishes_over_http() && publisher.is_open;
+                (asks && publisher.unanswered.is_empty(), publisher.opening_since.max(publisher.answered))
+            }
+        };
+        is_idle && driver.now().saturating_sub(since) >= IDLE_MICROS_MIN
+    }
+
+    /// A subscriber is no more.
+    fn lose(&mut self, driver: &mut Driver, number: usize, failure: Failure, what: &dyn std::fmt::Display) {
+        note(driver, failure, number, what);
+        let subscriber = &mut self.subscribers[number];
+        if let Some(conn) = subscriber.subscription.take_conn() {
+            driver.close(conn);
+        }
+        if std::mem::take(&mut subscriber.is_polling) {
+            self.polls_under_way -= 1;
+            count_unanswered(driver, 1);
+        }
+        if let Some(listener) = subscriber.listener.take() {
+            self.ledger.leave(listener);
+        }
+        if !std::mem::replace(&mut subscriber.is_open, true) {
+            self.count_open(driver);
+        }
+    }
+}
+
+/// Requests that ended without an answer.
+fn count_unanswered(driver: &mut Driver, requests: usize) {
+    driver.figures.http_reqs += requests as u64;
+    driver.figures.http_req_failed += requests as u64;
+}
+
+impl Scenario for Fanout {
+    fn handle_wake(&mut self, driver: &mut Driver, wake: Wake, due_micros: u64) {
+        match wake.what {
+            PUBLISH => self.handle_due(driver),
+            LOOK => self.look(driver),
+            SWEEP => self.sweep(driver),
+            _ => self.poll(driver, wake.who as usize, due_micros),
+        }
+    }
+
+    fn handle_connected(&mut self, driver: &mut Driver, _: ConnKey, user: u32) {
+        let number = user as usize;
+        if let Some(place) = number.checked_sub(self.subscribers.len()) {
+            if self.publishes_over_http() {
+                self.handle_publisher_open(driver, place);
+            }
+        } else if self.plan.transport == Transport::ShortPoll {
+            self.handle_open(driver, number);
+        }
+    }
+
+    fn handle_first_byte(&mut self, _: &mut Driver, _: ConnKey, _: u32) {}
+
+    fn handle_heard(&mut self, driver: &mut Driver, conn: ConnKey, user: u32, heard: Heard<'_>) {
+        let number = user as usize;
+        if let Some(place) = number.checked_sub(self.subscribers.len()) {
+            return self.handle_publisher_heard(driver, conn, place, &heard);
+        }
+        match heard {
+            Heard::Update { body, .. } => self.hear(driver, number, body),
+            Heard::Answer(answer) if self.plan.transport == Transport::ShortPoll => {
+                self.handle_short_poll_answer(driver, number, &answer);
+            }
+            Heard::Answer(answer) => self.handle_long_poll_answer(driver, number, &answer),
+            other => {
+                let group = self.publishers[self.subscribers[number].group].group;
+                match self.subscribers[number].subscription.handle_heard(driver, conn, group, &other) {
+                    Opening::UnderWay => {}
+                    Opening::Open => self.handle_open(driver, number),
+                    Opening::Refused(failure, what) => self.lose(driver, number, failure, &what),
+                }
+            }
+        }
+    }
+
+    fn handle_ended(&mut self, driver: &mut Driver, _: ConnKey, user: u32, ended: Ended) {
+        let number = user as usize;
+        let (failure, what) = ended.describe();
+        let was_idle = matches!(ended, Ended::ByServer) && self.is_idle(driver, number);
+        let Some(place) = number.checked_sub(self.subscribers.len()) else {
+            self.subscribers[number].subscription.take_conn();
+            if was_idle {
+                return;
+            }
+            if self.plan.transport == Transport::LongPoll {
+                // One is always under way.
+                count_unanswered(driver, 1);
+            }
+            return self.lose(driver, number, failure, &what);
+        };
+        let publisher = &mut self.publishers[place];
+        publisher.connection.take_conn();
+        if was_idle {
+            return;
+        }
+        publisher.is_gone = matches!(ended, Ended::Unconnected(_));
+        self.lose_publisher(driver, place, failure, &what);
+    }
+
+    fn handle_interrupt(&mut self, driver: &mut Driver) {
+        match self.phase {
+            Phase::Opening => self.phase = Phase::Quiet,
+            Phase::Publishing => {
+                self.to_send = self.sent;
+                self.publishes_end = driver.now();
+                self.handle_due(driver);
+            }
+            Phase::Settling { .. } | Phase::Quiet => {}
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.phase == Phase::Quiet
+    }
+}

@@ -1,0 +1,162 @@
+//! Subscribers that poll: long polls, one behind the other, and short polls on a fixed schedule.
+
+use crate::ids::Transport;
+use crate::load::client::Answer;
+use crate::load::driver::{Driver, Wake};
+use crate::load::figures::Failure;
+use crate::load::ledger::PollVerdict;
+use crate::load::scenario::ask::Ask;
+use crate::load::scenario::fanout::{Fanout, POLL, Phase};
+use crate::load::scenario::{PARK_MS, note};
+
+impl Fanout {
+    /// Short polls of different users are spread evenly over the interval; they go on while there are publishes.
+    pub(super) fn begin_polling(&mut self, driver: &mut Driver) {
+        if self.plan.transport != Transport::ShortPoll || self.subscribers.is_empty() {
+            return;
+        }
+        let (interval, count) = (self.plan.interval.as_micros() as u64, self.subscribers.len() as u64);
+        for (number, subscriber) in self.subscribers.iter_mut().enumerate() {
+            subscriber.poll_due = driver.now() + interval * (number as u64 + 1) / count;
+            driver.wake_at(subscriber.poll_due, Wake { who: number as u32, what: POLL });
+        }
+    }
+
+    pub(super) fn poll(&mut self, driver: &mut Driver, number: usize, due: u64) {
+        let subscriber = &self.subscribers[number];
+        // One at a time: what the phase before was not answered to may still be.
+        if subscriber.is_polling || subscriber.listener.is_none() {
+            return;
+        }
+        // A wake of the phase before may come in this one.
+        if self.phase != Phase::Publishing || due > self.publishes_end || due != subscriber.poll_due {
+            return;
+        }
+        // Its connection was idle for so long that the server ended it.
+        if subscriber.subscription.conn().is_none() {
+            self.reopen(driver, number);
+        }
+        let subscriber = &mut self.subscribers[number];
+        let Some(conn) = subscriber.subscription.conn() else { return };
+        self.polls_under_way += 1;
+        subscriber.is_polling = true;
+        driver.figures.lag.record(driver.now() - due.max(subscriber.answered));
+        let group = self.publishers[subscriber.group].group;
+        subscriber.newest_at_send = self.ledger.newest_acknowledged(group);
+        let ask = Ask::Current(subscriber.cursor);
+        driver.send(conn, |out| ask.encode(out, group, &self.plan.host));
+    }
+
+    pub(super) fn handle_short_poll_answer(
+        &mut self,
+        driver: &mut Driver,
+        number: usize,
+        answer: &Answer<'_>,
+    ) {
+        let subscriber = &mut self.subscribers[number];
+        let Some(listener) = subscriber.listener else { return };
+        if !std::mem::take(&mut subscriber.is_polling) {
+            return note(driver, Failure::Protocol, number, &"an answer that nothing was asked for");
+        }
+        self.polls_under_way -= 1;
+        subscriber.answered = driver.now();
+        driver.figures.http_reqs += 1;
+        let waited = driver.now().saturating_sub(subscriber.poll_due);
+        driver.figures.http_req_duration.record(waited);
+        driver.figures.poll.record(waited);
+        match answer.status {
+            200 => match self.ledger.poll(listener, answer.body, subscriber.newest_at_send) {
+                PollVerdict::New { seq, intended_micros, passed_over } => {
+                    subscriber.cursor = Some(seq);
+                    driver.figures.delivered += 1;
+                    driver.figures.payload_received += answer.body.len() as u64;
+                    driver.figures.unseen += passed_over;
+                    if let Some(intended) = intended_micros {
+                        driver.figures.delivery.record(driver.now().saturating_sub(intended));
+                        self.record_caught_up(driver, intended, passed_over);
+                    }
+                }
+                PollVerdict::Same { .. } => {
+                    note(
+                        driver,
+                        Failure::Repeated,
+                        number,
+                        &"200 where If-None-Match named the newest update",
+                    );
+                }
+                PollVerdict::MadeUp | PollVerdict::Bad => {}
+            },
+            304 => {
+                driver.figures.unchanged += 1;
+                if subscriber.newest_at_send > subscriber.cursor {
+                    note(driver, Failure::Stale, number, &"304 where a newer update was acknowledged before");
+                }
+            }
+            204 => {}
+            status => {
+                driver.figures.http_req_failed += 1;
+                note(driver, Failure::Status, number, &format!("a poll was answered {status}"));
+            }
+        }
+        if !answer.keep_alive {
+            self.reopen(driver, number);
+        }
+        let subscriber = &mut self.subscribers[number];
+        subscriber.poll_due += self.plan.interval.as_micros() as u64;
+        driver.wake_at(subscriber.poll_due, Wake { who: number as u32, what: POLL });
+    }
+
+    /// A poller has this update, and with it knows better than all that it was passed over for. Of what was published in
+    /// this phase that counts which every poller had time to poll for: the rest would be told by the quickest alone.
+    pub(super) fn record_caught_up(&self, driver: &mut Driver, intended: u64, passed_over: u64) {
+        let step_micros = self.plan.groups as f64 * 1e6 / self.plan.publishes_per_second;
+        let last = self.publishes_end.saturating_sub(self.plan.interval.as_micros() as u64);
+        for place in 0..=passed_over {
+            let Some(published) = intended.checked_sub((place as f64 * step_micros) as u64) else { break };
+            if (self.began..last).contains(&published) {
+                driver.figures.caught_up.record(driver.now().saturating_sub(published));
+            }
+        }
+    }
+
+    pub(super) fn handle_long_poll_answer(
+        &mut self,
+        driver: &mut Driver,
+        number: usize,
+        answer: &Answer<'_>,
+    ) {
+        driver.figures.http_reqs += 1;
+        if !matches!(answer.status, 200 | 204) {
+            driver.figures.http_req_failed += 1;
+            return self.lose(driver, number, Failure::Status, &format!("answered {}", answer.status));
+        }
+        let Some(cursor) = answer.location_seq else {
+            return self.lose(
+                driver,
+                number,
+                Failure::Protocol,
+                &"a long poll's answer without Location-Seq",
+            );
+        };
+        if !self.subscribers[number].is_open {
+            self.handle_open(driver, number);
+        } else if answer.status == 200 {
+            self.hear(driver, number, answer.body);
+        }
+        if !answer.keep_alive {
+            self.reopen(driver, number);
+        }
+        let group = self.publishers[self.subscribers[number].group].group;
+        if let Some(conn) = self.subscribers[number].subscription.conn() {
+            let ask = Ask::LongSince(cursor, PARK_MS);
+            driver.send(conn, |out| ask.encode(out, group, &self.plan.host));
+        }
+    }
+
+    /// Connects a subscriber anew that was told that its connection ends.
+    pub(super) fn reopen(&mut self, driver: &mut Driver, number: usize) {
+        if let Err(error) = self.subscribers[number].subscription.reopen(driver, number as u32) {
+            self.lose(driver, number, Failure::Connect, &error);
+        }
+    }
+}

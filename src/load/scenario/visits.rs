@@ -1,0 +1,305 @@
+//! Connections that come at a fixed rate, listen to a group, and stay until the end or leave after a while: what it costs
+//! to connect, to do nothing, and to come and go.
+//!
+//! ```text
+//! Away -> Opening -> Open (idle: until the end) -> Leaving -> Gone
+//! ```
+//!
+//! A poller's connection is open once a first poll was answered. One that stays is then idle between two requests (short
+//! poll) or parked (long poll).
+
+use std::time::Duration;
+
+use crate::ids::{GroupId, Seq, Transport};
+use crate::load::client::{Answer, Heard};
+use crate::load::driver::{ConnKey, Driver, Ended, Scenario, Wake};
+use crate::load::figures::Failure;
+use crate::load::scenario::ask::Ask;
+use crate::load::scenario::subscribe::{Opening, Subscription};
+use crate::load::scenario::{PARK_MS, note};
+use crate::wire::websocket::frame::CloseCode;
+
+/// How long a visitor may take to get in, and to be let go.
+const PATIENCE_MICROS: u64 = 30_000_000;
+
+/// How often what waits too long is looked for.
+const SWEEP_MICROS: u64 = 1_000_000;
+
+/// What the scenario asks to be woken for.
+const COME: u32 = 0;
+const LEAVE: u32 = 1;
+const SWEEP: u32 = 2;
+const HELD: u32 = 3;
+
+/// How a run of this scenario is set up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VisitsPlan {
+    /// The one transport of all visitors.
+    pub transport: Transport,
+    /// How many come in all.
+    pub visits: usize,
+    /// How many come a second.
+    pub visits_per_second: f64,
+    /// How long each stays once it is in; none if until the end.
+    pub stay: Option<Duration>,
+    /// Groups that they are spread over evenly.
+    pub groups: usize,
+    /// What requests name as Host.
+    pub host: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    Away,
+    Opening { intended: u64 },
+    Open,
+    Leaving { since: u64 },
+    Gone,
+}
+
+#[derive(Debug)]
+struct Visitor {
+    doing: Doing,
+    subscription: Subscription,
+}
+
+/// The visitors.
+#[derive(Debug)]
+pub struct Visits {
+    plan: VisitsPlan,
+    first_group: u64,
+    began: u64,
+    visitors: Vec<Visitor>,
+    come: usize,
+    /// Visitors that are in, or failed to be.
+    settled: usize,
+    gone: usize,
+    present: u64,
+    holding: bool,
+    is_interrupted: bool,
+}
+
+impl Visits {
+    /// Nobody is there yet. The driver's next run lasts until everyone is in, or has gone again if they do.
+    #[must_use]
+    pub fn start(driver: &mut Driver, plan: VisitsPlan) -> Self {
+        let visitor = |_| Visitor { doing: Doing::Away, subscription: Subscription::new(plan.transport) };
+        let visits = Self {
+            first_group: 100_000 + u64::from(driver.random().number() % 800_000),
+            began: driver.now(),
+            visitors: (0..plan.visits).map(visitor).collect(),
+            plan,
+            come: 0,
+            settled: 0,
+            gone: 0,
+            present: 0,
+            holding: false,
+            is_interrupted: false,
+        };
+        driver.wake_at(visits.due(0), Wake { who: 0, what: COME });
+        driver.wake_at(visits.began + SWEEP_MICROS, Wake { who: 0, what: SWEEP });
+        visits
+    }
+
+    /// The driver's next run lasts this long, with everyone idle.
+    pub fn hold(&mut self, driver: &mut Driver, duration: Duration) {
+        self.holding = true;
+        driver.wake_at(driver.now() + duration.as_micros() as u64, Wake { who: 0, what: HELD });
+    }
+
+    /// Sums up, once the run is over.
+    pub fn finish(&self, driver: &mut Driver) {
+        driver.figures.seconds = (driver.now() - self.began) as f64 / 1e6;
+    }
+
+    fn due(&self, number: usize) -> u64 {
+        self.began + ((number + 1) as f64 * 1e6 / self.plan.visits_per_second) as u64
+    }
+
+    fn group(&self, number: usize) -> GroupId {
+        let place = (number % self.plan.groups) as u64;
+        GroupId::new(self.first_group + place).expect("six digits are a group")
+    }
+
+    fn handle_come(&mut self, driver: &mut Driver) {
+        while self.come < self.visitors.len() && self.due(self.come) <= driver.now() {
+            let (number, intended) = (self.come, self.due(self.come));
+            self.come += 1;
+            driver.figures.lag.record(driver.now() - intended);
+            self.present += 1;
+            driver.figures.vus_max = driver.figures.vus_max.max(self.present);
+            let group = self.group(number);
+            let visitor = &mut self.visitors[number];
+            visitor.doing = Doing::Opening { intended };
+            if let Err(error) = visitor.subscription.open(driver, number as u32, group, &self.plan.host) {
+                self.fail(driver, number, Failure::Connect, &error);
+            }
+        }
+        if self.come < self.visitors.len() {
+            driver.wake_at(self.due(self.come), Wake { who: 0, what: COME });
+        }
+    }
+
+    /// A short poll is sent as soon as the connection stands; everyone else's first words were given to it before.
+    fn handle_stands(&mut self, driver: &mut Driver, number: usize, conn: ConnKey) {
+        let is_opening = matches!(self.visitors[number].doing, Doing::Opening { .. });
+        if self.plan.transport == Transport::ShortPoll && is_opening {
+            let group = self.group(number);
+            driver.send(conn, |out| Ask::Current(None).encode(out, group, &self.plan.host));
+        }
+    }
+
+    fn handle_open(&mut self, driver: &mut Driver, number: usize) {
+        let Doing::Opening { intended } = self.visitors[number].doing else { return };
+        driver.figures.opening.record(driver.now() - intended);
+        driver.figures.opened += 1;
+        self.settled += 1;
+        self.visitors[number].doing = Doing::Open;
+        if let Some(stay) = self.plan.stay {
+            let until = driver.now() + stay.as_micros() as u64;
+            driver.wake_at(until, Wake { who: number as u32, what: LEAVE });
+        }
+    }
+
+    fn handle_answer(&mut self, driver: &mut Driver, number: usize, answer: &Answer<'_>) {
+        driver.figures.http_reqs += 1;
+        if !matches!(answer.status, 200 | 204) {
+            driver.figures.http_req_failed += 1;
+            return self.fail(driver, number, Failure::Status, &format!("answered {}", answer.status));
+        }
+        self.handle_open(driver, number);
+        let subscription = &mut self.visitors[number].subscription;
+        if !answer.keep_alive
+            && let Err(error) = subscription.reopen(driver, number as u32)
+        {
+            return self.fail(driver, number, Failure::Connect, &error);
+        }
+        if self.plan.transport == Transport::LongPoll
+            && let Some(conn) = self.visitors[number].subscription.conn()
+        {
+            let (group, cursor) = (self.group(number), answer.location_seq.unwrap_or(Seq::ZERO));
+            let ask = Ask::LongSince(cursor, PARK_MS);
+            driver.send(conn, |out| ask.encode(out, group, &self.plan.host));
+        }
+    }
+
+    /// A WebSocket says that it goes and waits for the answer; everyone else just hangs up.
+    fn handle_leave(&mut self, driver: &mut Driver, number: usize) {
+        let visitor = &mut self.visitors[number];
+        let (Doing::Open, Some(conn)) = (visitor.doing, visitor.subscription.conn()) else { return };
+        match self.plan.transport {
+            Transport::WebSocket | Transport::Stomp => {
+                visitor.doing = Doing::Leaving { since: driver.now() };
+                driver.say_close(conn, CloseCode::NORMAL);
+            }
+            Transport::Http | Transport::ShortPoll | Transport::LongPoll | Transport::Sse => {
+                self.handle_left(driver, number);
+            }
+        }
+    }
+
+    /// It has done all that it came for.
+    fn handle_left(&mut self, driver: &mut Driver, number: usize) {
+        driver.figures.iterations += 1;
+        self.handle_gone(driver, number);
+    }
+
+    fn handle_gone(&mut self, driver: &mut Driver, number: usize) {
+        let visitor = &mut self.visitors[number];
+        if matches!(visitor.doing, Doing::Opening { .. }) {
+            self.settled += 1;
+        }
+        if let Some(conn) = visitor.subscription.take_conn() {
+            driver.close(conn);
+        }
+        visitor.doing = Doing::Gone;
+        self.gone += 1;
+        self.present -= 1;
+    }
+
+    fn fail(&mut self, driver: &mut Driver, number: usize, failure: Failure, what: &dyn std::fmt::Display) {
+        note(driver, failure, number, what);
+        if self.visitors[number].doing != Doing::Gone {
+            self.handle_gone(driver, number);
+        }
+    }
+
+    fn sweep(&mut self, driver: &mut Driver) {
+        let now = driver.now();
+        for number in 0..self.come {
+            let (Doing::Opening { intended: since } | Doing::Leaving { since }) = self.visitors[number].doing
+            else {
+                continue;
+            };
+            if now.saturating_sub(since) > PATIENCE_MICROS {
+                self.fail(driver, number, Failure::Timeout, &"no answer");
+            }
+        }
+        driver.wake_at(now + SWEEP_MICROS, Wake { who: 0, what: SWEEP });
+    }
+}
+
+impl Scenario for Visits {
+    fn handle_wake(&mut self, driver: &mut Driver, wake: Wake, _: u64) {
+        match wake.what {
+            COME => self.handle_come(driver),
+            LEAVE => self.handle_leave(driver, wake.who as usize),
+            SWEEP => self.sweep(driver),
+            _ => self.holding = false,
+        }
+    }
+
+    fn handle_connected(&mut self, driver: &mut Driver, conn: ConnKey, user: u32) {
+        self.handle_stands(driver, user as usize, conn);
+    }
+
+    fn handle_first_byte(&mut self, driver: &mut Driver, _: ConnKey, user: u32) {
+        if let Doing::Opening { intended } = self.visitors[user as usize].doing {
+            driver.figures.first_byte.record(driver.now() - intended);
+        }
+    }
+
+    fn handle_heard(&mut self, driver: &mut Driver, conn: ConnKey, user: u32, heard: Heard<'_>) {
+        let number = user as usize;
+        match heard {
+            Heard::Answer(answer) => self.handle_answer(driver, number, &answer),
+            other => {
+                let group = self.group(number);
+                let leaving = matches!(self.visitors[number].doing, Doing::Leaving { .. });
+                match self.visitors[number].subscription.handle_heard(driver, conn, group, &other) {
+                    Opening::UnderWay => {}
+                    Opening::Open => self.handle_open(driver, number),
+                    Opening::Refused(..) if leaving => {}
+                    Opening::Refused(failure, what) => self.fail(driver, number, failure, &what),
+                }
+            }
+        }
+    }
+
+    fn handle_ended(&mut self, driver: &mut Driver, _: ConnKey, user: u32, ended: Ended) {
+        let number = user as usize;
+        self.visitors[number].subscription.take_conn();
+        match (self.visitors[number].doing, ended) {
+            (Doing::Leaving { .. }, Ended::ByServer) => self.handle_left(driver, number),
+            (_, ended) => {
+                let (failure, what) = ended.describe();
+                self.fail(driver, number, failure, &what);
+            }
+        }
+    }
+
+    fn handle_interrupt(&mut self, _: &mut Driver) {
+        self.is_interrupted = true;
+    }
+
+    fn is_done(&self) -> bool {
+        let all = self.visitors.len();
+        if self.is_interrupted {
+            return true;
+        }
+        match self.plan.stay {
+            Some(_) => self.gone == all,
+            None => self.settled == all && !self.holding,
+        }
+    }
+}
