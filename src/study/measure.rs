@@ -1,0 +1,222 @@
+//! The study's measurements, one function each: set a server up, let the load tool play, and take the difference.
+//!
+//! Each returns what one run gave; [`crate::study::survey`] repeats and interleaves them.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+
+use crate::clock::Clock;
+use crate::ids::{GroupId, Seq, Transport};
+use crate::load::figures::{Latencies, RunFigures};
+use crate::load::process::kernel_socket_bytes;
+use crate::load::run::{LoadError, Measured, Run, Target, play_fanout};
+use crate::load::scenario::fanout::FanoutPlan;
+use crate::load::scenario::visits::{Visits, VisitsPlan};
+use crate::study::figures::WireBytes;
+use crate::study::wire::computed;
+
+/// Connections that come and go before any is counted, so that what is made once is not counted.
+const WARM_UP_VISITS: usize = 200;
+
+/// Updates of the exchange that bytes are counted in.
+const WIRE_UPDATES: u64 = 20;
+
+/// How measurements are made.
+#[derive(Debug)]
+pub struct Bench<'a> {
+    /// Set when the study is to end early.
+    pub interrupted: &'a AtomicBool,
+    /// What chance begins with; another one for each run, so that none meets what the one before left on the server.
+    pub seed: u64,
+}
+
+/// What idle connections cost, by one run.
+#[derive(Clone, Debug, Default)]
+pub struct Idle {
+    /// Connections.
+    pub connections: f64,
+    /// The server's resident bytes for each, if it can be told.
+    pub resident_bytes: Option<f64>,
+    /// The kernel's bytes for each at both ends, if it can be told.
+    pub kernel_bytes: Option<f64>,
+    /// CPU microseconds of the server for each connect.
+    pub connect_cpu_us: f64,
+    /// System calls of the server for each connect, if it tells them.
+    pub connect_syscalls: Option<f64>,
+    /// The clients' side.
+    pub figures: RunFigures,
+}
+
+/// What updates cost, by one run.
+#[derive(Clone, Debug, Default)]
+pub struct Flow {
+    /// The clients' side.
+    pub figures: RunFigures,
+    /// CPU microseconds of the server.
+    pub cpu_us: f64,
+    /// System calls of the server, if it tells them.
+    pub syscalls: Option<f64>,
+    /// The server's own mean from numbering to the end of the write, microseconds.
+    pub staleness_us: f64,
+}
+
+/// The share of one core that the tool used.
+fn tool_cpu_share(figures: &RunFigures) -> f64 {
+    figures.tool_cpu_seconds / figures.wall_seconds.max(1e-9)
+}
+
+impl Idle {
+    /// The share of one core that the tool used.
+    #[must_use]
+    pub fn tool_cpu_share(&self) -> f64 {
+        tool_cpu_share(&self.figures)
+    }
+}
+
+impl Flow {
+    /// The share of one core that the tool used.
+    #[must_use]
+    pub fn tool_cpu_share(&self) -> f64 {
+        tool_cpu_share(&self.figures)
+    }
+
+    /// The share of one core that the server used.
+    #[must_use]
+    pub fn server_cpu_share(&self) -> f64 {
+        self.cpu_us / 1e6 / self.figures.wall_seconds.max(1e-9)
+    }
+
+    /// From the intended publish to the read; of pollers to the moment that they had the update or a newer one.
+    #[must_use]
+    pub const fn latencies(&self, transport: Transport) -> &Latencies {
+        match transport {
+            Transport::ShortPoll => &self.figures.caught_up,
+            _ => &self.figures.delivery,
+        }
+    }
+}
+
+impl Bench<'_> {
+    fn run<'a>(&'a mut self, target: &'a Target, connections: usize) -> Result<Run<'a>, LoadError> {
+        self.seed += 1;
+        Run::new(target, connections, self.seed, self.interrupted, ProgressBar::hidden())
+    }
+
+    /// Opens connections at a rate and lets them be.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn idle(
+        &mut self,
+        target: &Target,
+        transport: Transport,
+        connections: usize,
+        connects_per_second: f64,
+    ) -> Result<Idle, LoadError> {
+        let visits = |visits, stay| VisitsPlan {
+            transport,
+            visits,
+            visits_per_second: connects_per_second,
+            stay,
+            groups: 10,
+            host: target.host.clone(),
+        };
+        let mut run = self.run(target, connections)?;
+        let stay = Some(Duration::from_millis(100));
+        let mut warm_up = Visits::start(&mut run.driver, visits(WARM_UP_VISITS, stay));
+        run.go_on(&mut warm_up)?;
+        drop(run);
+        let mut run = self.run(target, connections)?;
+        let kernel_before = kernel_socket_bytes();
+        let mut idle = Visits::start(&mut run.driver, visits(connections, None));
+        run.go_on(&mut idle)?;
+        // A poll is parked, and what a connect left to do is done.
+        idle.hold(&mut run.driver, Duration::from_millis(300));
+        run.go_on(&mut idle)?;
+        idle.finish(&mut run.driver);
+        let kernel_after = kernel_socket_bytes();
+        let Measured { figures, server } = run.measured();
+        let server = server.unwrap_or_default();
+        let each = |bytes: f64| bytes / connections as f64;
+        let grown = |before: u64, after: u64| each(after as f64 - before as f64);
+        Ok(Idle {
+            connections: connections as f64,
+            resident_bytes: server
+                .resident_bytes_before
+                .zip(server.resident_bytes_after)
+                .map(|(before, after)| grown(before, after)),
+            kernel_bytes: kernel_before.zip(kernel_after).map(|(before, after)| grown(before, after)),
+            connect_cpu_us: each(server.cpu_seconds.unwrap_or(0.0) * 1e6),
+            connect_syscalls: server.counts.map(|counts| each(counts.syscalls.total() as f64)),
+            figures,
+        })
+    }
+
+    /// Publishes at a rate to subscribers; a warm-up of a fifth of the time is left out.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn flow(&mut self, target: &Target, plan: FanoutPlan) -> Result<Flow, LoadError> {
+        let mut run = self.run(target, plan.subscribers + plan.groups)?;
+        let transport = plan.transport;
+        play_fanout(&mut run, plan)?;
+        let Measured { figures, server } = run.measured();
+        let server = server.unwrap_or_default();
+        let counts = server.counts;
+        let staleness = counts.as_ref().and_then(|counts| counts.staleness.get(transport.label()));
+        Ok(Flow {
+            figures,
+            cpu_us: server.cpu_seconds.unwrap_or(0.0) * 1e6,
+            staleness_us: staleness.map_or(0.0, |it| it.mean_us()),
+            syscalls: counts.map(|counts| counts.syscalls.total() as f64),
+        })
+    }
+
+    /// Counts the bytes of an exchange: one subscriber and one publisher of the same transport, and some updates, each of
+    /// which has come before the next is published.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn wire(&mut self, target: &Target, transport: Transport) -> Result<(WireBytes, Flow), LoadError> {
+        let plan = FanoutPlan {
+            transport,
+            subscribers: 1,
+            groups: 1,
+            publishes_per_second: 100.0,
+            warm_up: Duration::from_millis(50),
+            duration: Duration::from_millis(10 * WIRE_UPDATES + 5),
+            // Each poll brings the newest of five.
+            interval: Duration::from_millis(50),
+            publish_over: transport,
+            host: target.host.clone(),
+        };
+        let flow = self.flow(target, plan)?;
+        let figures = &flow.figures;
+        let (delivered, published) = (figures.delivered.max(1) as f64, figures.published.max(1) as f64);
+        // What a publisher over WebSocket is sent is an update, as every subscriber's.
+        let (received, publish_down) = match transport {
+            Transport::WebSocket => (figures.data_received, 0.0),
+            _ => (
+                figures.data_received - figures.publish_received,
+                figures.publish_received as f64 / published,
+            ),
+        };
+        let down_payload = figures.payload_received as f64 / delivered;
+        let payload = vec![b' '; down_payload.round() as usize];
+        let group = GroupId::new(100_000).expect("six digits are a group");
+        let seq = Seq::at_unix_ms(Clock::start().now().unix.0);
+        let computed = computed(transport, group, seq, &payload, &target.host);
+        let wire = WireBytes {
+            down_payload,
+            down_overhead: received as f64 / delivered - down_payload,
+            up: (figures.data_sent - figures.publish_sent) as f64 / delivered,
+            down_computed: down_payload + (computed.down - payload.len()) as f64,
+            up_computed: computed.up as f64,
+            publish_up: figures.publish_sent as f64 / published,
+            publish_down,
+        };
+        Ok((wire, flow))
+    }
+}

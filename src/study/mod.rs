@@ -1,0 +1,84 @@
+//! The study: starts a server, measures what each transport costs on it, and writes a report that explains itself.
+//!
+//! Measuring fills one value, [`figures::Study`]; everything in the report, its plots, its words and its estimates of
+//! capacity included, is made from that value alone.
+
+mod capacity;
+mod costs;
+mod curves;
+mod estimates;
+pub mod figures;
+mod ink;
+pub mod machine;
+mod markup;
+pub mod measure;
+pub mod page;
+pub mod plan;
+mod plots;
+mod quantity;
+mod seed;
+pub mod server;
+pub mod survey;
+mod transports;
+mod versus;
+pub mod wire;
+mod words;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::load::run::{LoadError, Target, heed_interrupts};
+use crate::study::plan::StudyPlan;
+
+/// Makes a study, and writes its report into the folder that the plan names.
+///
+/// An interrupt ends the measuring, and the report says what there is; a second one ends the program.
+///
+/// # Errors
+/// [`StudyError`].
+pub fn run(plan: &StudyPlan, out: &mut dyn io::Write) -> Result<(), StudyError> {
+    let write_failed = |error| StudyError::Output { path: plan.out.clone(), error };
+    // Better now than after the measuring.
+    std::fs::create_dir_all(&plan.out).map_err(write_failed)?;
+    let interrupted = heed_interrupts().map_err(|error| StudyError::Load(LoadError::System(error)))?;
+    let running = plan.target.as_deref().map(|host| Target::find(host, None)).transpose();
+    let running = running.map_err(StudyError::Load)?;
+    let style = ProgressStyle::with_template("{wide_bar} {elapsed} {msg}");
+    let progress = ProgressBar::new(1).with_style(style.expect("the template names fields that there are"));
+    let study = survey::measure(plan.quick, plan.transport, running.as_ref(), &interrupted, &progress);
+    progress.finish_and_clear();
+    let study = study.map_err(StudyError::Load)?;
+    page::write(&study, &plan.out).map_err(write_failed)?;
+    for name in [page::FIGURES_FILE, page::PAGE_FILE] {
+        writeln!(out, "{}", plan.out.join(name).display()).map_err(write_failed)?;
+    }
+    Ok(())
+}
+
+/// Why there is no report.
+#[derive(Debug)]
+pub enum StudyError {
+    /// A measurement could not be made.
+    Load(LoadError),
+    /// The report could not be written.
+    Output {
+        /// The folder that it was to be in.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for StudyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => error.fmt(f),
+            Self::Output { path, error } => write!(f, "cannot write into {}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for StudyError {}
