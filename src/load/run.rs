@@ -224,7 +224,11 @@ pub fn run(plan: &LoadPlan, out: &mut dyn io::Write) -> Result<u64, LoadError> {
     outcome.map(|()| reports.iter().map(|report| report.figures.failures.total()).sum())
 }
 
-/// A flag that the first interrupt sets; the second one ends the program.
+/// A flag that the first interrupt sets; the next one ends the program, but for one right behind the first, which is the same
+/// interrupt told twice.
+///
+/// # Errors
+/// What the system says when it lets no signals be heard.
 pub fn heed_interrupts() -> io::Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let mut signals = Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])?;
