@@ -23,8 +23,9 @@ use crate::load::pacer::Pacer;
 use crate::random::Random;
 use crate::wire::websocket::frame::CloseCode;
 
-/// Bytes of one read. Most reads bring a few hundred.
-const READ_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that are read from one connection before the others have their turn. Most reads bring a few hundred; what a server
+/// can send without end is taken in pieces of this.
+const READ_BYTES_PER_TURN_MAX: usize = 64 * 1024;
 
 /// Bytes that wait to be written on a connection, from which on no pong is added.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
@@ -106,6 +107,10 @@ struct Conn {
     /// Whether the next byte is a first one.
     first_byte: bool,
     is_dirty: bool,
+    /// Whether it is among those that are to be read on.
+    is_unread: bool,
+    /// Whether its end was announced, up to which it is read.
+    is_ending: bool,
     /// Whether its bytes are a publisher's.
     counts_apart: bool,
     unsent: Vec<u8>,
@@ -122,6 +127,8 @@ pub struct Driver {
     conns: Slab<Conn>,
     generations: u64,
     dirty: Vec<usize>,
+    /// Connections that have had their share of this turn's reading and may hold more: the edge will not come again.
+    unread: Vec<ConnKey>,
     wakes: BinaryHeap<Reverse<(u64, u64, Wake)>>,
     wakes_asked: u64,
     random: Random,
@@ -146,6 +153,7 @@ impl Driver {
             conns: Slab::new(),
             generations: 0,
             dirty: Vec::new(),
+            unread: Vec::new(),
             wakes: BinaryHeap::new(),
             wakes_asked: 0,
             random: Random::with_seed(seed),
@@ -203,6 +211,8 @@ impl Driver {
             connected: false,
             first_byte: true,
             is_dirty: false,
+            is_unread: false,
+            is_ending: false,
             counts_apart: false,
             unsent: Vec::new(),
         });
@@ -275,7 +285,7 @@ impl Driver {
         mut watch: impl FnMut(&mut Self),
     ) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
-        let mut buffer = vec![0; READ_BYTES_MAX];
+        let mut buffer = vec![0; READ_BYTES_PER_TURN_MAX];
         let mut watched_micros = 0;
         let mut is_told = false;
         self.tell_time();
@@ -288,6 +298,7 @@ impl Driver {
             }
             self.wait(&mut events)?;
             self.tell_time();
+            let unread = std::mem::take(&mut self.unread);
             for event in &events {
                 let slot = event.token().0;
                 if event.token() == PACER {
@@ -308,6 +319,15 @@ impl Driver {
                 }
                 self.flush(scenario);
                 // What is due does not wait for a thousand reads.
+                self.wake(scenario);
+            }
+            // Behind those who have had nothing of this turn yet.
+            for key in unread {
+                if let Some(conn) = self.find(key) {
+                    conn.is_unread = false;
+                }
+                self.read_share(scenario, key, &mut buffer);
+                self.flush(scenario);
                 self.wake(scenario);
             }
             self.tell_time();
@@ -336,6 +356,7 @@ impl Driver {
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let due_micros = self.wakes.peek().map(|Reverse((due_micros, ..))| *due_micros);
         let wait = match due_micros {
+            _ if !self.unread.is_empty() => Duration::ZERO,
             Some(due_micros) if due_micros <= self.now_micros => Duration::ZERO,
             Some(due_micros) => {
                 self.pacer.arm(due_micros, self.now_micros)?;
@@ -374,18 +395,28 @@ impl Driver {
         }
     }
 
-    /// Reads to a short read; to the very end where an end is announced.
+    /// Reads a connection, unless it stands in line for that already.
     fn handle_readable(
         &mut self,
         scenario: &mut impl Scenario,
         key: ConnKey,
-        to_the_end: bool,
+        is_ending: bool,
         buffer: &mut [u8],
     ) {
-        loop {
+        let Some(conn) = self.find(key) else { return };
+        conn.is_ending |= is_ending;
+        if !conn.is_unread {
+            self.read_share(scenario, key, buffer);
+        }
+    }
+
+    /// Reads to a short read, or to the very end where an end is announced; no more than one connection's share of a turn.
+    fn read_share(&mut self, scenario: &mut impl Scenario, key: ConnKey, buffer: &mut [u8]) {
+        let mut share = buffer.len();
+        while share > 0 {
             let Some(conn) = self.find(key) else { return };
-            let user = conn.user;
-            let length = match conn.stream.read(buffer) {
+            let (user, is_ending) = (conn.user, conn.is_ending);
+            let length = match conn.stream.read(&mut buffer[..share]) {
                 Ok(length) => length,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
@@ -408,9 +439,14 @@ impl Driver {
             if !self.handle_bytes(scenario, key, user, &mut buffer[..length]) {
                 return;
             }
-            if length < buffer.len() && !to_the_end {
+            if length < share && !is_ending {
                 return;
             }
+            share -= length;
+        }
+        if let Some(conn) = self.find(key) {
+            conn.is_unread = true;
+            self.unread.push(key);
         }
     }
 
@@ -650,6 +686,52 @@ mod tests {
         driver.close(old);
         assert_eq!(driver.connections(), 1);
         assert!(!driver.send(old, |_| ()) && driver.send(new, |_| ()));
+    }
+
+    /// Bytes of one answer of a flood, and how many of them there are: more than any socket holds.
+    const FLOOD_BODY: usize = 1000;
+    const FLOOD_ANSWERS: usize = 8000;
+
+    /// A server that floods whoever connects first, and answers the second once the first one's socket is full.
+    fn serve_flood() -> (SocketAddr, std::sync::mpsc::Receiver<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (is_full, full) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let [mut flooded, mut other] = [listener.accept().unwrap().0, listener.accept().unwrap().0];
+            let flood = answer(&"f".repeat(FLOOD_BODY)).repeat(FLOOD_ANSWERS);
+            flooded.set_nonblocking(true).unwrap();
+            let mut written = 0;
+            while let Ok(length) = flooded.write(&flood[written..]) {
+                written += length;
+            }
+            flooded.set_nonblocking(false).unwrap();
+            other.write_all(&answer("other")).unwrap();
+            is_full.send(()).unwrap();
+            flooded.write_all(&flood[written..]).unwrap();
+            // Both stay until the driver has gone.
+            drop(other.read(&mut [0]));
+        });
+        (address, full)
+    }
+
+    #[test]
+    fn flooded_connection_is_read_to_its_end_and_lets_the_others_have_their_turn() {
+        let (address, full) = serve_flood();
+        let mut driver = Driver::new(address, 1).unwrap();
+        for user in [0, 1] {
+            driver.open(user, Client::requests()).unwrap();
+        }
+        full.recv().unwrap();
+        // Two connect, are told a first byte, and the rest are answers.
+        let mut diary = Diary::of(4 + FLOOD_ANSWERS + 1);
+        driver.wake_at(60_000_000, Wake { who: 0, what: 0 });
+        driver.run(&mut diary, &AtomicBool::new(false), |_| ()).unwrap();
+        let place = diary.told.iter().position(|told| told == "1 heard other");
+        let place = place.expect("the other one was answered");
+        let share = READ_BYTES_PER_TURN_MAX / FLOOD_BODY;
+        assert!(place <= 4 + share, "it stood still while {place} were told, and a turn's share are {share}");
+        assert!(!diary.told.iter().any(|told| told.starts_with("wake")), "the flood was read to its end");
     }
 
     #[test]
