@@ -21,6 +21,9 @@ const RATE_MAX: f64 = 1e6;
 /// Fewest of them: the next one is never more than some minutes away.
 const RATE_MIN: f64 = 0.01;
 
+/// The shortest time that can be measured: in less nothing comes to pass.
+const DURATION_MIN: Duration = Duration::from_millis(1);
+
 /// The shortest time between two polls of a user: below it a poll is due before the last one can be answered.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
@@ -67,7 +70,7 @@ pub(super) struct LoadOptions {
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
 
-    /// fanout, idle, churn: how long is measured [default: 10s]
+    /// fanout, idle, churn: how long is measured, at least 1ms [default: 10s]
     #[arg(long, value_name = "DURATION")]
     duration: Option<Text<Duration>>,
 
@@ -171,6 +174,15 @@ impl LoadOptions {
         if visits > VISITS_MAX {
             return Err(usage(format!("{visits} connections in all are over the limit, {VISITS_MAX}")));
         }
+        if let Kind::Fanout { publishes_per_second, duration, .. } = &kind
+            && publishes_per_second * duration.as_secs_f64() < 1.0
+        {
+            let rate = publishes_per_second;
+            return Err(usage(format!("at rate {rate} nothing is published in a duration of {duration:?}")));
+        }
+        if self.pid == Some(0) {
+            return Err(ConfigError::Below { name: "pid", value: 0, min: 1 });
+        }
         let Self { target, transport, pid, json, seed, .. } = self;
         Ok(LoadPlan { target, transport, kind, pid, json, seed })
     }
@@ -218,15 +230,13 @@ impl LoadOptions {
     }
 
     fn take_duration(&mut self) -> Result<Duration, ConfigError> {
-        taken("duration", &mut self.duration, Duration::from_secs(10))
+        let duration = taken("duration", &mut self.duration, Duration::from_secs(10))?;
+        at_least("duration", duration, DURATION_MIN)
     }
 
     fn take_interval(&mut self) -> Result<Duration, ConfigError> {
         let interval = taken("interval", &mut self.interval, Duration::from_secs(3))?;
-        if interval < INTERVAL_MIN {
-            return Err(usage(format!("interval {interval:?} is under the least, {INTERVAL_MIN:?}")));
-        }
-        Ok(interval)
+        at_least("interval", interval, INTERVAL_MIN)
     }
 }
 
@@ -243,6 +253,13 @@ fn within_limit(name: &str, duration: Duration) -> Result<Duration, ConfigError>
     if duration > DURATION_MAX {
         let limit = DURATION_MAX.as_secs() / 3600;
         return Err(usage(format!("{name} {duration:?} is over the limit, {limit} hours")));
+    }
+    Ok(duration)
+}
+
+fn at_least(name: &str, duration: Duration, least: Duration) -> Result<Duration, ConfigError> {
+    if duration < least {
+        return Err(usage(format!("{name} {duration:?} is under the least, {least:?}")));
     }
     Ok(duration)
 }
@@ -291,6 +308,9 @@ fn transport(text: &str) -> Result<Transport, &'static str> {
 
 /// A host and a port of `http://host:port`, as requests name them.
 fn target(text: &str) -> Result<String, &'static str> {
+    if text.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")) {
+        return Err("only http is spoken, not https");
+    }
     let authority = text.strip_prefix("http://").unwrap_or(text);
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     let port = authority.rsplit_once(':').map(|(host, port)| (!host.is_empty(), port.parse::<u16>()));

@@ -120,6 +120,26 @@ pub enum Failure {
     Stale,
 }
 
+impl Failure {
+    /// What kind it is, in a few words.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Connect => "could not connect",
+            Self::Cut => "connection ended by the server",
+            Self::Timeout => "no answer in time",
+            Self::Status => "another status",
+            Self::Protocol => "against the protocol",
+            Self::Body => "no update, or another one",
+            Self::Lost => "update lost",
+            Self::Repeated => "update repeated",
+            Self::Reordered => "update out of order",
+            Self::WrongGroup => "update of another group",
+            Self::Stale => "poll answered with less than was there",
+        }
+    }
+}
+
 /// Failures by kind, with the first few of each in words.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Failures(BTreeMap<Failure, Kind>);

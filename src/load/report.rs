@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 
 use super::comparison::{self, checks_of, failed_of};
-use super::figures::{Failure, Latencies, LatencySummary, RunFigures};
+use super::figures::{Latencies, LatencySummary, RunFigures};
 use super::k6_text::{INDENT, Lines, Value, bytes, duration, print_check};
 use super::published::Times;
 use super::server_side::{ByLabel, Counts, ServerSide};
@@ -339,28 +339,12 @@ fn print_failures(out: &mut dyn Write, figures: &RunFigures) -> io::Result<()> {
         writeln!(out)?;
     }
     for (failure, count, examples) in figures.failures.iter() {
-        writeln!(out, "{INDENT}{}: {count}", words(failure))?;
+        writeln!(out, "{INDENT}{}: {count}", failure.describe())?;
         for example in examples {
             writeln!(out, "{INDENT}  {}", harmless(example))?;
         }
     }
     Ok(())
-}
-
-fn words(failure: Failure) -> &'static str {
-    match failure {
-        Failure::Connect => "could not connect",
-        Failure::Cut => "connection ended by the server",
-        Failure::Timeout => "no answer in time",
-        Failure::Status => "another status",
-        Failure::Protocol => "against the protocol",
-        Failure::Body => "no update, or another one",
-        Failure::Lost => "update lost",
-        Failure::Repeated => "update repeated",
-        Failure::Reordered => "update out of order",
-        Failure::WrongGroup => "update of another group",
-        Failure::Stale => "poll answered with less than was there",
-    }
 }
 
 /// The text without what would make a terminal do something: part of it came from the server.
@@ -372,7 +356,7 @@ fn harmless(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::figures::Check;
+    use crate::load::figures::{Check, Failure};
 
     /// Three times: short, middling and long.
     fn times(micros: [u64; 3]) -> Latencies {

@@ -15,7 +15,7 @@ use crate::ids::Transport;
 use crate::load::driver::{Driver, Scenario};
 use crate::load::figures::RunFigures;
 use crate::load::plan::{GRACE, Kind, LoadPlan, Stage, Stages, WAIT};
-use crate::load::process::{find_listener, own_cpu_micros};
+use crate::load::process::{Process, find_listener, own_cpu_micros};
 use crate::load::report::{self, RunReport};
 use crate::load::scenario::fanout::{Fanout, FanoutPlan};
 use crate::load::scenario::seed::{Seed, SeedPlan};
@@ -46,8 +46,11 @@ impl Target {
     /// Finds the server, and its process if that is on this machine and `pid` does not name it.
     ///
     /// # Errors
-    /// [`LoadError::Unknown`], [`LoadError::Unreachable`].
+    /// [`LoadError::Unknown`], [`LoadError::Unreachable`], [`LoadError::NoProcess`].
     pub fn find(host: &str, pid: Option<u32>) -> Result<Self, LoadError> {
+        if let Some(pid) = pid.filter(|pid| !Process(*pid).is_there()) {
+            return Err(LoadError::NoProcess { pid });
+        }
         let unknown = |error| LoadError::Unknown { host: host.to_owned(), error };
         let mut failed = unknown(io::ErrorKind::NotFound.into());
         // A name may have several addresses, as localhost has, and the server listen at one.
@@ -379,6 +382,11 @@ pub enum LoadError {
         /// What the system said.
         error: io::Error,
     },
+    /// The server's process is not there.
+    NoProcess {
+        /// The number that was given for it.
+        pid: u32,
+    },
     /// The process may not have as many descriptors as there are to be connections.
     Descriptors {
         /// How many it takes.
@@ -397,6 +405,7 @@ impl fmt::Display for LoadError {
         match self {
             Self::Unknown { host, error } => write!(f, "the target {host} has no address: {error}"),
             Self::Unreachable { address, error } => write!(f, "nobody serves at {address}: {error}"),
+            Self::NoProcess { pid } => write!(f, "there is no process {pid}"),
             Self::Descriptors { needed, allowed } => {
                 write!(f, "the run takes {needed} descriptors, and the limit of this process is {allowed}")
             }

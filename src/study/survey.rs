@@ -358,8 +358,8 @@ impl Survey<'_> {
             warnings.push("Server and tool shared a processor: times are of both.".to_owned());
         }
         for (failure, count, examples) in self.failures.iter() {
-            warnings
-                .push(format!("{count} failures of kind {failure:?}, the first: {}", examples.join("; ")));
+            let (what, examples) = (failure.describe(), examples.join("; "));
+            warnings.push(format!("{count} failures ({what}), the first: {examples}"));
         }
         warnings
     }

@@ -31,6 +31,8 @@ fn value_that_a_flag_does_not_take_is_refused_by_name_and_limit() {
     check_refused("load --target http://here", "expected a host and a port");
     check_refused("load --target :80", "expected a host and a port");
     check_refused("load --target 127.0.0.1:0", "expected a host and a port");
+    check_refused("load --target https://127.0.0.1:8443", "only http is spoken, not https");
+    check_refused("load --target HTTPS://127.0.0.1", "only http is spoken, not https");
     check_refused("load --users 0", "users 0 is under the least, 1");
     check_refused("load --users 19001", "users 19001 is over the limit, 19000");
     check_refused("load --users many", "--users");
@@ -63,7 +65,13 @@ fn value_that_a_flag_does_not_take_is_refused_by_name_and_limit() {
         "32400000 connections in all are over the limit",
     );
     check_refused("load --scenario churn --rate 1e6", "connections at once are over the limit, 19000");
+    check_refused("load --scenario fanout --duration 0s", "duration 0ns is under the least, 1ms");
+    check_refused("load --scenario idle --duration 999us", "duration 999µs is under the least, 1ms");
+    check_refused("load --scenario churn --duration 0s", "duration 0ns is under the least, 1ms");
+    let slow = "load --scenario fanout --rate 0.05 --duration 19s";
+    check_refused(slow, "at rate 0.05 nothing is published in a duration of 19s");
     check_refused("load --pid some", "--pid");
+    check_refused("load --pid 0", "pid 0 is under the least, 1");
     check_refused("load --seed some", "--seed");
     check_refused("load --json", "--json");
     check_refused("load --unknown", "--unknown");
@@ -133,6 +141,13 @@ fn nobody_who_serves_is_told_in_one_line() {
         assert!(exit.stderr.starts_with(&told) && exit.stderr.lines().count() == 1, "{:?}", exit.stderr);
     }
     drop(std::fs::remove_dir_all(folder));
+    let server = Server::start(&[]);
+    let target = server.address().to_string();
+    // Numbers of processes end well below this.
+    let exit = run_to_end(&["load", "--target", &target, "--pid", "4294967295"]);
+    assert_eq!((exit.code, exit.stdout.as_str()), (Some(1), ""), "{exit:?}");
+    assert_eq!(exit.stderr, "geoloop: there is no process 4294967295\n");
+    server.stop();
     let exit = run_to_end(&["load", "--target", "no-such-host.invalid:80"]);
     assert_eq!(exit.code, Some(1), "{exit:?}");
     assert!(

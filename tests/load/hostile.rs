@@ -65,6 +65,10 @@ fn check_all(fake: &Fake, allowed: &[Failure], what: &str) {
             let strangers = figures.failures.iter().find(|(failure, ..)| !allowed.contains(failure));
             assert_eq!(strangers, None, "{what}: {label}, {transport:?}");
             assert!(figures.failures.total() > 0, "{what}: {label}, {transport:?}: {figures:?}");
+            for example in figures.failures.iter().flat_map(|(_, _, examples)| examples) {
+                let is_of_the_code = ["(None)", "Some(", " { "].iter().any(|mark| example.contains(mark));
+                assert!(!is_of_the_code, "{what}: {label}, {transport:?}: {example}");
+            }
             // Nobody did what it came for.
             if matches!(label, "churn" | "idle") {
                 assert_eq!((figures.iterations, figures.opened), (0, 0), "{what}: {label}, {transport:?}");

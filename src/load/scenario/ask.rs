@@ -67,6 +67,20 @@ impl Ask {
         }
     }
 
+    /// What it is, in a few words.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Current(_) => "a short poll",
+            Self::Long { .. } | Self::LongSince(..) | Self::Cursor => "a long poll",
+            Self::Share => "a publish",
+            Self::Stream => "the request for an event stream",
+            Self::Notify => "a notify",
+            Self::EventOnce => "the request for one event",
+            Self::EventShare => "a publish to group 0",
+        }
+    }
+
     /// Whether the contract has this status for it.
     #[must_use]
     pub const fn may_have(self, status: u16) -> bool {

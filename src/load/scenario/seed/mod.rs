@@ -301,7 +301,7 @@ impl Seed {
         if ask.may_have(answer.status) {
             self.check_answer(driver, number, ask, answer);
         } else {
-            let said = format!("{ask:?} was answered {}", answer.status);
+            let said = format!("{} was answered {}", ask.describe(), answer.status);
             note(driver, Failure::Status, number, &said);
         }
         if !answer.keep_alive
