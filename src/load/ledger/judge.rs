@@ -170,8 +170,7 @@ impl Ledger {
                     }
                     return Err(late);
                 }
-                let unheard = listener.rest.is_in_hole(update.seq)
-                    || (update.seq < listener.rest.floor && !listener.rest.has_cursor);
+                let unheard = listener.rest.is_in_hole(update.seq) || update.seq < listener.rest.floor;
                 return Err(if unheard { late } else { twice });
             }
             Phase::Gone | Phase::Unplaced { .. } | Phase::Polling => return Ok(None),

@@ -25,8 +25,6 @@ pub enum Owed {
     FromNow,
     /// Everything from the first that it hears.
     FromFirst,
-    /// Everything after this cursor.
-    After(Seq),
     /// Nothing: it polls for the newest ([`super::Ledger::poll`]).
     Newest,
 }
@@ -84,8 +82,6 @@ pub(super) struct Rest {
     pub(super) seat: usize,
     /// Updates up to this number are not owed.
     pub(super) floor: Seq,
-    /// It came with a cursor: it has had what is numbered `floor` at most.
-    pub(super) has_cursor: bool,
     /// How many publishes of its group had been intended when its listening became certain.
     pub(super) joined: u64,
     /// Owed, passed, and not heard.

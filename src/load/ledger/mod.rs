@@ -320,12 +320,8 @@ impl Ledger {
         (listener.phase, listener.rest.floor) = match owed {
             Owed::FromNow => (Phase::Fresh, log.newest()),
             Owed::FromFirst => (Phase::Waiting, Seq::ZERO),
-            // What it is owed before all that is kept cannot be checked: it has not begun until it is past that.
-            Owed::After(cursor) if cursor < log.trimmed_to => (Phase::Fresh, cursor),
-            Owed::After(cursor) => (Phase::Hearing, cursor),
             Owed::Newest => (Phase::Polling, Seq::ZERO),
         };
-        listener.rest.has_cursor = matches!(owed, Owed::After(_));
         if listener.phase.is_owed() {
             listener.place = log.place_after(listener.rest.floor);
             log.floor_max = log.floor_max.max(listener.rest.floor);

@@ -339,22 +339,6 @@ fn one_is_owed_what_follows_its_first_and_nothing_before_it() {
 }
 
 #[test]
-fn one_is_owed_what_follows_its_cursor() {
-    check(
-        |ledger| {
-            let one = ledger.listen(Some(group(A)), Owed::FromNow, 1);
-            let ahead = ledger.listen(Some(group(A)), Owed::After(seq(4)), 2);
-            ledger.hears_all(one, A, 1..6);
-            let behind = ledger.listen(Some(group(A)), Owed::After(seq(2)), 3);
-            ledger.hears_all(behind, A, [3, 5]);
-            ledger.hears_all(ahead, A, [5]);
-            assert!(!ledger.hears(ahead, &plain(A, 4)));
-        },
-        &[(Failure::Lost, 1), (Failure::Repeated, 1)],
-    );
-}
-
-#[test]
 fn one_who_listens_from_now_may_be_told_first_what_others_heard_already() {
     check(
         |ledger| {
@@ -664,14 +648,12 @@ fn one_who_begins_with_what_was_dropped_is_well() {
             let one = ledger.listen(Some(group(A)), Owed::FromNow, 1);
             let waiting = ledger.listen(Some(group(A)), Owed::FromFirst, 2);
             ledger.hears_all(one, A, 1..100);
-            let behind = ledger.listen(Some(group(A)), Owed::After(seq(3)), 3);
-            for listener in [waiting, behind] {
-                ledger.hears_all(listener, A, 4..99);
-            }
+            ledger.hears_all(waiting, A, 4..99);
             assert!(!ledger.is_settled());
             ledger.hears_all(waiting, A, 99..100);
+            assert!(ledger.is_settled());
         },
-        &[(Failure::Lost, 1)],
+        &[],
     );
 }
 
@@ -875,7 +857,7 @@ impl Model {
 
     fn step(&mut self) {
         let (group, index) = (self.below(Self::GROUPS), self.below(self.subscribers.len()));
-        match self.below(16) {
+        match self.below(15) {
             0 if self.subscribers.len() < 20 => self.join(group, Some(Owed::FromFirst)),
             1 if self.subscribers.len() < 20 && !self.trims => self.join(group, None),
             2 if self.subscribers.len() < 20 => {
@@ -884,12 +866,8 @@ impl Model {
                 self.poll(group);
                 self.join(group, Some(Owed::FromNow));
             }
-            3 => {
-                let cursor = 99 + self.groups[group].len() as u64 * 2;
-                self.join(group, Some(Owed::After(seq(cursor))));
-            }
             // The first ones are witnesses.
-            4 if index >= Self::GROUPS && Some(index) != self.victim => {
+            3 if index >= Self::GROUPS && Some(index) != self.victim => {
                 self.ledger.leave(self.subscribers[index].id);
                 let last = self.subscribers.len() - 1;
                 self.subscribers.swap_remove(index);
@@ -897,8 +875,8 @@ impl Model {
                     self.victim = Some(index);
                 }
             }
-            5..8 => self.publish(group),
-            8 => self.poll(group),
+            4..7 => self.publish(group),
+            7 => self.poll(group),
             _ => self.deliver(index),
         }
     }
