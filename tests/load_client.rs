@@ -31,7 +31,7 @@ enum Told {
     Answer { status: u16, body: String, numbers: [Option<u64>; 2] },
     Opened,
     Connected(&'static str),
-    Update(String, Option<String>),
+    Update(String, Option<(String, u64)>),
     Receipt(String),
     Retry,
     Refused(u16),
@@ -50,7 +50,10 @@ impl Told {
             },
             Heard::Opened => Self::Opened,
             Heard::Connected { version } => Self::Connected(version),
-            Heard::Update { body, subscription } => Self::Update(text(body), subscription.map(str::to_owned)),
+            Heard::Update { body, subscription, group } => {
+                let address = subscription.zip(group).map(|(id, group)| (id.to_owned(), group.number()));
+                Self::Update(text(body), address)
+            }
             Heard::Receipt(id) => Self::Receipt(id.to_owned()),
             Heard::Retry { .. } => Self::Retry,
             Heard::Refused { status } => Self::Refused(status),
@@ -144,8 +147,8 @@ fn update_is_the_same_on_every_transport() {
     assert_eq!(frames.next(), Told::Connected("1.1"));
     let mut polls = User::requests(&server);
     for round in 0..20 {
-        let Told::Update(update, subscription) = frames.next() else { panic!("no update in round {round}") };
-        assert_eq!(subscription.as_deref(), Some("id-1"));
+        let Told::Update(update, address) = frames.next() else { panic!("no update in round {round}") };
+        assert_eq!(address, Some(("id-1".to_owned(), GROUP)));
         assert_eq!(events.next(), Told::Update(update.clone(), None));
         assert_eq!(texts.next(), Told::Update(update.clone(), None));
         let Told::Answer { status: 200, body, numbers: [None, Some(etag)] } =

@@ -118,6 +118,10 @@ pub enum Failure {
     WrongGroup,
     /// A poll was answered with less than what was published before it was sent.
     Stale,
+    /// STOMP: a MESSAGE named another subscription or destination than was subscribed.
+    Misaddressed,
+    /// A poll's ETag is not the number of the update that it was answered with.
+    Tag,
 }
 
 impl Failure {
@@ -136,6 +140,8 @@ impl Failure {
             Self::Reordered => "update out of order",
             Self::WrongGroup => "update of another group",
             Self::Stale => "poll answered with less than was there",
+            Self::Misaddressed => "message for another subscription",
+            Self::Tag => "ETag of another update",
         }
     }
 }

@@ -27,6 +27,12 @@ pub(crate) enum Fault {
     CutShort,
     /// One byte of an update is another.
     Garble,
+    /// A MESSAGE names another group as its destination.
+    Destination,
+    /// A MESSAGE names another subscription.
+    Subscription,
+    /// A poll is answered with the ETag of another update.
+    Tag,
     /// A poll is answered with the first update that this poller had ever been given.
     Stale,
 }
@@ -149,6 +155,14 @@ fn place_of(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|at| at == part)
 }
 
+/// Makes the number behind a mark another one, as long as that.
+fn spell_otherwise(unit: &mut [u8], mark: &[u8]) {
+    let start = place_of(unit, mark).expect("the mark is there") + mark.len();
+    let digits = unit[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let last = &mut unit[start + digits - 1];
+    *last = if *last == b'1' { b'2' } else { b'1' };
+}
+
 fn header(head: &[u8], name: &str) -> Option<String> {
     let head = String::from_utf8_lossy(head).into_owned();
     let mut lines = head.lines().filter_map(|line| line.split_once(": "));
@@ -257,6 +271,9 @@ impl Planter {
                 let x = start + place_of(&unit[start..end], b"\"x\":").expect("it is a location");
                 other[x + 1] = b'X';
             }
+            Fault::Destination => spell_otherwise(&mut other, b"/sub/location/"),
+            Fault::Subscription => spell_otherwise(&mut other, b"subscription:"),
+            Fault::Tag => spell_otherwise(&mut other, b"ETag: \""),
             Fault::Stale => other.clone_from(self.first.as_ref().expect("it is not the first")),
         }
         if !self.claim() {

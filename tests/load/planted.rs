@@ -35,8 +35,12 @@ fn check_streamed(transport: Transport) {
     check(&server, transport, Fault::Drop, &[(Failure::Lost, 1)]);
     check(&server, transport, Fault::Swap, &[(Failure::Reordered, 1)]);
     check(&server, transport, Fault::Repeat, &[(Failure::Repeated, 1)]);
-    // What stood in the place of it was lost besides.
-    check(&server, transport, Fault::Foreign, &[(Failure::Lost, 1), (Failure::WrongGroup, 1)]);
+    // What stood in the place of it was lost besides, and a MESSAGE says itself of which group it is.
+    let mut foreign = vec![(Failure::Lost, 1), (Failure::WrongGroup, 1)];
+    if transport == Transport::Stomp {
+        foreign.push((Failure::Misaddressed, 1));
+    }
+    check(&server, transport, Fault::Foreign, &foreign);
     check(&server, transport, Fault::Cut, &[(Failure::Cut, 1)]);
     check(&server, transport, Fault::CutShort, &[(Failure::Protocol, 1)]);
     check(&server, transport, Fault::Garble, &[(Failure::Body, 1), (Failure::Lost, 1)]);
@@ -81,6 +85,11 @@ fn faults_of_a_websocket_are_found() {
 #[test]
 fn faults_of_a_stomp_subscription_are_found() {
     check_streamed(Transport::Stomp);
+    let server = Server::start(&[]);
+    for fault in [Fault::Destination, Fault::Subscription] {
+        check(&server, Transport::Stomp, fault, &[(Failure::Misaddressed, 1)]);
+    }
+    server.stop();
 }
 
 #[test]
@@ -103,6 +112,7 @@ fn faults_of_short_polls_are_found() {
     check(&server, transport, Fault::Stale, &[(Failure::Stale, 1)]);
     check(&server, transport, Fault::Foreign, &[(Failure::WrongGroup, 1)]);
     check(&server, transport, Fault::Garble, &[(Failure::Body, 1)]);
+    check(&server, transport, Fault::Tag, &[(Failure::Tag, 1)]);
     check(&server, transport, Fault::Cut, &[(Failure::Cut, 1)]);
     check(&server, transport, Fault::CutShort, &[(Failure::Protocol, 1)]);
     // The answer never comes.
@@ -151,6 +161,9 @@ fn faults_of_the_seeds_sockets_are_found() {
         check_seed(&server, transport, Some(Fault::Swap), &[(Failure::Reordered, 1)]);
         check_seed(&server, transport, Some(Fault::Repeat), &[(Failure::Repeated, 1)]);
         check_seed(&server, transport, Some(Fault::Cut), &[(Failure::Cut, 1)]);
+    }
+    for fault in [Fault::Destination, Fault::Subscription] {
+        check_seed(&server, Transport::Stomp, Some(fault), &[(Failure::Misaddressed, 1)]);
     }
     server.stop();
 }

@@ -187,7 +187,7 @@ impl Blocks {
 fn read_block(input: &[u8], hear: &mut dyn FnMut(Heard<'_>)) -> Result<Option<usize>, ClientError> {
     let window = &input[..input.len().min(HEARD_BYTES_MAX)];
     if let Some((body, used)) = plain_event(window) {
-        hear(Heard::Update { body, subscription: None });
+        hear(Heard::Update { body, subscription: None, group: None });
         return Ok(Some(used));
     }
     match sse::decode(window) {
@@ -232,7 +232,7 @@ fn tell(block: &Block<'_>, hear: &mut dyn FnMut(Heard<'_>)) -> Result<(), Client
     let body = data.as_bytes();
     match &block.id {
         Some(id) if is_update_numbered(body, id.as_bytes()) => {
-            hear(Heard::Update { body, subscription: None });
+            hear(Heard::Update { body, subscription: None, group: None });
             Ok(())
         }
         Some(_) | None => Err(ClientError::EventId),

@@ -21,7 +21,7 @@ pub mod speak;
 mod stomp;
 mod websocket;
 
-use crate::ids::Seq;
+use crate::ids::{GroupId, Seq};
 pub use crate::load::client::error::ClientError;
 pub use crate::load::client::event_stream::EventStream;
 pub use crate::load::client::requests::Requests;
@@ -62,6 +62,8 @@ pub enum Heard<'a> {
         body: &'a [u8],
         /// STOMP: the subscription that it came for, if the MESSAGE names one.
         subscription: Option<&'a str>,
+        /// STOMP: the group that its destination is of.
+        group: Option<GroupId>,
     },
     /// STOMP: everything up to the frame that asked for this receipt was read.
     Receipt(&'a str),

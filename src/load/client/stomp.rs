@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::mem;
 
-use crate::ids::{Seq, parse_decimal};
+use crate::ids::{GroupId, Seq, parse_decimal};
 use crate::limits::HEARD_BYTES_MAX;
 use crate::load::client::link::{Link, Passed};
 use crate::load::client::{ClientError, Heard, is_update_numbered};
@@ -103,7 +103,8 @@ impl Frames {
             if let Some(pattern) = self.pattern.as_deref().filter(|_| self.scan == Scan::default())
                 && let Some((body, bytes)) = pattern.body(rest)
             {
-                hear(Heard::Update { body, subscription: pattern.subscription.as_deref() });
+                let (subscription, group) = (pattern.subscription.as_deref(), pattern.group);
+                hear(Heard::Update { body, subscription, group });
                 used += bytes;
                 continue;
             }
@@ -141,8 +142,8 @@ impl Frames {
             }
             (Command::Connected, Session::Open(_)) => Err(ClientError::ConnectedTwice),
             (Command::Message, Session::Open(_)) => {
-                tell_update(frame, hear)?;
-                if !Pattern::learn(&mut self.pattern, frame, raw) {
+                let group = tell_update(frame, hear)?;
+                if !Pattern::learn(&mut self.pattern, frame, group, raw) {
                     self.pattern = None;
                 }
                 Ok(())
@@ -184,8 +185,8 @@ fn connected_version(frame: &Frame<'_>) -> Result<Version, ClientError> {
     version.ok_or(ClientError::Version)
 }
 
-/// Tells a MESSAGE once its headers fit its body.
-fn tell_update(frame: &Frame<'_>, hear: &mut dyn FnMut(Heard<'_>)) -> Result<(), ClientError> {
+/// Tells a MESSAGE once its headers fit its body, and says of which group it is.
+fn tell_update(frame: &Frame<'_>, hear: &mut dyn FnMut(Heard<'_>)) -> Result<GroupId, ClientError> {
     let need = |header| {
         let missing = ClientError::MissingHeader { command: Command::Message, header };
         frame.headers.value(header).ok_or(missing)
@@ -197,13 +198,13 @@ fn tell_update(frame: &Frame<'_>, hear: &mut dyn FnMut(Heard<'_>)) -> Result<(),
     if parse_message_id(&message_id).is_none() || !is_update_numbered(frame.body, seq.as_bytes()) {
         return Err(ClientError::MessageId);
     }
-    match Destination::parse(&need("destination")?) {
-        Ok(Destination::Location(_)) => {}
+    let group = match Destination::parse(&need("destination")?) {
+        Ok(Destination::Location(group)) => group,
         Ok(Destination::Share(_)) | Err(_) => return Err(ClientError::Destination),
-    }
+    };
     let subscription = frame.headers.value("subscription");
-    hear(Heard::Update { body: frame.body, subscription: subscription.as_deref() });
-    Ok(())
+    hear(Heard::Update { body: frame.body, subscription: subscription.as_deref(), group: Some(group) });
+    Ok(group)
 }
 
 /// A MESSAGE that kept all rules, around the two numbers in which the next of its subscription differs from it.
@@ -220,6 +221,7 @@ struct Pattern {
     before: Vec<u8>,
     between: Vec<u8>,
     subscription: Option<String>,
+    group: Option<GroupId>,
 }
 
 const LENGTH: &[u8] = b"\ncontent-length:";
@@ -227,7 +229,7 @@ const LENGTH: &[u8] = b"\ncontent-length:";
 impl Pattern {
     /// Learns from a MESSAGE that was told, of which `raw` are the bytes. Says no of one that is not written as the picture
     /// has it, or in which more than the two numbers will change.
-    fn learn(pattern: &mut Option<Box<Self>>, frame: &Frame<'_>, raw: &[u8]) -> bool {
+    fn learn(pattern: &mut Option<Box<Self>>, frame: &Frame<'_>, group: GroupId, raw: &[u8]) -> bool {
         let headers = raw.strip_suffix(&[0]).and_then(|raw| raw.strip_suffix(frame.body));
         let Some(headers) = headers.and_then(|headers| headers.strip_suffix(b"\n\n")) else { return false };
         let Some((between_and_before, length)) = split_behind_last(headers, LENGTH) else { return false };
@@ -252,6 +254,7 @@ impl Pattern {
         pattern.before.extend_from_slice(&headers[..before]);
         pattern.between.clear();
         pattern.between.extend_from_slice(between);
+        pattern.group = Some(group);
         pattern.subscription = frame.headers.value("subscription").map(Cow::into_owned);
         true
     }

@@ -28,7 +28,8 @@ enum Told {
     Answer(u16, String, [Option<u64>; 2], bool),
     Opened,
     Connected(&'static str),
-    Update(String, Option<String>),
+    /// What it says, for which subscription and of which group.
+    Update(String, Option<String>, Option<u64>),
     Receipt(String),
     Retry(u64),
     Refused(u16),
@@ -46,7 +47,9 @@ impl Told {
             }
             Heard::Opened => Self::Opened,
             Heard::Connected { version } => Self::Connected(version),
-            Heard::Update { body, subscription } => Self::Update(text(body), subscription.map(str::to_owned)),
+            Heard::Update { body, subscription, group } => {
+                Self::Update(text(body), subscription.map(str::to_owned), group.map(GroupId::number))
+            }
             Heard::Receipt(id) => Self::Receipt(id.to_owned()),
             Heard::Retry { wait_ms } => Self::Retry(wait_ms),
             Heard::Refused { status } => Self::Refused(status),
@@ -56,11 +59,17 @@ impl Told {
     }
 
     fn update(body: &str) -> Self {
-        Self::Update(body.to_owned(), None)
+        Self::Update(body.to_owned(), None, None)
     }
 
+    /// Of a MESSAGE that names no subscription.
+    fn update_for_nobody(body: &str) -> Self {
+        Self::Update(body.to_owned(), None, Some(7))
+    }
+
+    /// Of group 7, as nearly all are here.
     fn update_for(body: &str, subscription: &str) -> Self {
-        Self::Update(body.to_owned(), Some(subscription.to_owned()))
+        Self::Update(body.to_owned(), Some(subscription.to_owned()), Some(7))
     }
 }
 
@@ -682,7 +691,7 @@ mod stomp {
                 stomp_message("s-2", 18, other),
                 stomp_message("s-2", Seq::END - 1, longer),
                 framed(|out| out.push(b'\n'), []),
-                framed(|out| encode_message(out, None, 17, true, UPDATE), [Told::update(UPDATE)]),
+                framed(|out| encode_message(out, None, 17, true, UPDATE), [Told::update_for_nobody(UPDATE)]),
                 framed(|out| encode::encode_receipt(out, version, "r-1"), [Told::Receipt("r-1".to_owned())]),
                 stomp_message("s-2", 18, other),
                 framed(
@@ -794,6 +803,22 @@ mod stomp {
     }
 
     #[test]
+    fn message_tells_for_which_subscription_and_of_which_group_it_is() {
+        let addresses = [("s", 7), ("s", 7), ("s", 8), ("s", 8), ("t", 8), ("t", 8), ("s", 7)];
+        let messages = addresses.map(|(id, to)| {
+            let told = Told::Update(UPDATE.to_owned(), Some(id.to_owned()), Some(to));
+            let encode = |out: &mut Vec<u8>| {
+                MessageHead { subscription: Some(id.as_bytes()), ordinal: 3, seq: seq(17), ack: false }
+                    .encode(out);
+                encode::encode_message_tail(out, group(to), UPDATE.as_bytes());
+            };
+            framed(encode, [told])
+        });
+        let opening = [switching(None), connected(Version::V12)];
+        check(client, &[&opening[..], &messages[..]].concat(), b"");
+    }
+
+    #[test]
     fn second_of_repeated_headers_never_counts() {
         let (other, long) = (UPDATE.replace("17,", "18,"), UPDATE.len());
         let past = ClientError::Stomp(StompError::BodyPastContentLength { content_length: long });
@@ -811,7 +836,7 @@ mod stomp {
             (ids(5, UPDATE), ids(18, &other), ClientError::MessageId),
             (lengths(long, UPDATE), lengths(long + 1, &longer), past),
         ] {
-            let good = text(&good, [Told::update(UPDATE)]);
+            let good = text(&good, [Told::update_for_nobody(UPDATE)]);
             let before = [switching(None), connected(Version::V12), good.clone(), good];
             check_refused(client, &before, &text(&broken, []).0, error);
         }
@@ -852,7 +877,7 @@ mod stomp {
             ("ack:1-ID\nmessage-id:1-ID\n", length),
         ] {
             let of = |number: &str, update: &str| {
-                text(&message(&id.replace("ID", number), &length, update), [Told::update(update)])
+                text(&message(&id.replace("ID", number), &length, update), [Told::update_for_nobody(update)])
             };
             let opening = [switching(None), connected(Version::V12)];
             let pieces = [&opening[..], &[of("17", UPDATE), of("18", &other), of("17", UPDATE)]].concat();

@@ -29,7 +29,7 @@ impl WebSocket {
                 Passed::Refused(status) => Heard::Refused { status },
                 Passed::Closing(code) => Heard::Closing { code },
                 Passed::Text(text) if text.as_bytes().starts_with(UPDATE_START) => {
-                    Heard::Update { body: text.as_bytes(), subscription: None }
+                    Heard::Update { body: text.as_bytes(), subscription: None, group: None }
                 }
                 Passed::Text(text) if text.starts_with(COMPLAINT_START) => Heard::Complaint(text),
                 Passed::Text(_) => return Err(ClientError::UnknownText),

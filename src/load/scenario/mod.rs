@@ -6,6 +6,8 @@ pub mod seed;
 pub mod subscribe;
 pub mod visits;
 
+use crate::ids::Seq;
+use crate::load::client::Answer;
 use crate::load::driver::Driver;
 use crate::load::figures::Failure;
 
@@ -15,4 +17,14 @@ pub const PARK_MS: u32 = 60_000;
 /// Counts what went wrong for a user, in words if it is among the first of its kind.
 fn note(driver: &mut Driver, failure: Failure, user: usize, what: &dyn std::fmt::Display) {
     driver.figures.failures.note(failure, || format!("user {user}: {what}"));
+}
+
+/// Holds the ETag of a short poll's answer against the update that it is about; one that was made up has none.
+fn check_tag(driver: &mut Driver, user: usize, answer: &Answer<'_>, owed: Option<Seq>) {
+    if answer.etag == owed {
+        return;
+    }
+    let spell = |seq: Option<Seq>| seq.map_or("none that is a number".to_owned(), |seq| format!("\"{seq}\""));
+    let (status, said, owed) = (answer.status, spell(answer.etag), spell(owed));
+    note(driver, Failure::Tag, user, &format!("the ETag of a poll's {status} is {said}, and {owed} is owed"));
 }

@@ -11,6 +11,9 @@ use crate::wire::stomp::Version;
 use crate::wire::stomp::encode::{Connect, encode_connect};
 use crate::wire::websocket::handshake::encode_key;
 
+/// The id of a STOMP subscription.
+const SUBSCRIPTION: &str = "0";
+
 /// The receipt that says that a STOMP subscription is in place.
 const RECEIPT: &str = "subscribed";
 
@@ -107,6 +110,12 @@ impl Subscription {
         Ok(conn)
     }
 
+    /// What is wrong with the address of an update, in words, if it subscribed over STOMP.
+    #[must_use]
+    pub fn misaddressed(&self, heard: &Heard<'_>, group: GroupId) -> Option<String> {
+        misaddressed(heard, group, SUBSCRIPTION)
+    }
+
     /// What else it hears than answers and updates; a STOMP connection sends CONNECT and SUBSCRIBE once it is upgraded.
     pub fn handle_heard(
         &self,
@@ -145,6 +154,20 @@ impl Subscription {
     }
 }
 
+/// What is wrong with the address of a STOMP update to who subscribed to this group by this id, in words.
+#[must_use]
+pub fn misaddressed(heard: &Heard<'_>, group: GroupId, id: &str) -> Option<String> {
+    let Heard::Update { subscription, group: Some(named), .. } = heard else { return None };
+    if *named != group {
+        return Some(format!("a MESSAGE is of group {named}, and {group} was subscribed"));
+    }
+    match subscription {
+        Some(subscription) if *subscription == id => None,
+        Some(other) => Some(format!("a MESSAGE is for the subscription {other}, and {id} was subscribed")),
+        None => Some("a MESSAGE names no subscription".to_owned()),
+    }
+}
+
 /// Appends a CONNECT of 1.2 without heart-beats, in a message of its own.
 fn encode_stomp_connect(out: &mut Vec<u8>, mask: [u8; 4]) {
     let connect =
@@ -155,7 +178,8 @@ fn encode_stomp_connect(out: &mut Vec<u8>, mask: [u8; 4]) {
 /// Appends a SUBSCRIBE with a receipt, in a message of its own.
 fn encode_stomp_subscribe(out: &mut Vec<u8>, group: GroupId, mask: [u8; 4]) {
     let group = group.number();
-    let subscribe = format!("SUBSCRIBE\nid:0\ndestination:/sub/location/{group}\nreceipt:{RECEIPT}\n\n\0");
+    let subscribe =
+        format!("SUBSCRIBE\nid:{SUBSCRIPTION}\ndestination:/sub/location/{group}\nreceipt:{RECEIPT}\n\n\0");
     encode_text(out, subscribe.as_bytes(), mask);
 }
 

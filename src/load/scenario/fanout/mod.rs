@@ -452,7 +452,14 @@ impl Scenario for Fanout {
             return self.handle_publisher_heard(driver, conn, place, &heard);
         }
         match heard {
-            Heard::Update { body, .. } => self.hear(driver, number, body),
+            Heard::Update { body, .. } => {
+                let subscriber = &self.subscribers[number];
+                let group = self.publishers[subscriber.group].group;
+                if let Some(what) = subscriber.subscription.misaddressed(&heard, group) {
+                    note(driver, Failure::Misaddressed, number, &what);
+                }
+                self.hear(driver, number, body);
+            }
             Heard::Answer(answer) if self.plan.transport == Transport::ShortPoll => {
                 self.handle_short_poll_answer(driver, number, &answer);
             }

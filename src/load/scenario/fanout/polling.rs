@@ -7,7 +7,7 @@ use crate::load::figures::Failure;
 use crate::load::ledger::PollVerdict;
 use crate::load::scenario::ask::Ask;
 use crate::load::scenario::fanout::{Fanout, POLL, Phase};
-use crate::load::scenario::{PARK_MS, note};
+use crate::load::scenario::{PARK_MS, check_tag, note};
 
 impl Fanout {
     /// Short polls of different users are spread evenly over the interval; they go on while there are publishes.
@@ -67,6 +67,7 @@ impl Fanout {
         match answer.status {
             200 => match self.ledger.poll(listener, answer.body, subscriber.newest_at_send) {
                 PollVerdict::New { seq, intended_micros, passed_over } => {
+                    check_tag(driver, number, answer, Some(seq));
                     subscriber.cursor = Some(seq);
                     driver.figures.delivered += 1;
                     driver.figures.payload_received += answer.body.len() as u64;
@@ -84,10 +85,12 @@ impl Fanout {
                         &"200 where If-None-Match named the newest update",
                     );
                 }
-                PollVerdict::MadeUp | PollVerdict::Bad => {}
+                PollVerdict::MadeUp => check_tag(driver, number, answer, None),
+                PollVerdict::Bad => {}
             },
             304 => {
                 driver.figures.unchanged += 1;
+                check_tag(driver, number, answer, subscriber.cursor);
                 if subscriber.newest_at_send > subscriber.cursor {
                     note(driver, Failure::Stale, number, &"304 where a newer update was acknowledged before");
                 }

@@ -24,7 +24,8 @@ use crate::load::figures::Failure;
 use crate::load::ledger::{Ledger, ListenerId, Owed, PollVerdict};
 use crate::load::plan::{Stages, Step};
 use crate::load::scenario::ask::Ask;
-use crate::load::scenario::note;
+use crate::load::scenario::subscribe::misaddressed;
+use crate::load::scenario::{check_tag, note};
 use crate::wire::Parsed;
 use crate::wire::sse;
 use crate::wire::websocket::frame::CloseCode;
@@ -99,6 +100,8 @@ struct User {
     /// When the wait behind its round is over.
     waits_until: u64,
     heard: u64,
+    /// STOMP: the id of its subscription.
+    subscription: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +167,7 @@ impl Seed {
                 round_began: 0,
                 waits_until: 0,
                 heard: 0,
+                subscription: String::new(),
             });
         }
         let steps = plan.stages.steps();
@@ -353,12 +357,19 @@ impl Seed {
                 return self.ledger.acknowledge(user.group, answer.body);
             }
             Ask::Current(_) | Ask::Long { .. } | Ask::LongSince(..) | Ask::Cursor | Ask::Stream => {
-                match self.ledger.poll(user.listener, answer.body, None) {
-                    PollVerdict::New { seq, .. } | PollVerdict::Same { seq } => seq,
-                    PollVerdict::MadeUp | PollVerdict::Bad => return,
+                let seq = match self.ledger.poll(user.listener, answer.body, None) {
+                    PollVerdict::New { seq, .. } | PollVerdict::Same { seq } => Some(seq),
+                    PollVerdict::MadeUp => None,
+                    PollVerdict::Bad => return,
+                };
+                if let Ask::Current(_) = ask {
+                    check_tag(driver, number, answer, seq);
                 }
+                let Some(seq) = seq else { return };
+                seq
             }
         };
+        let user = &mut self.users[number];
         let is_next = matches!(ask, Ask::Long { .. });
         if is_next && user.newest.is_some_and(|newest| newest >= seq) {
             note(driver, Failure::Repeated, number, &format!("{} was polled before", seq.number()));
@@ -530,7 +541,13 @@ impl Scenario for Seed {
         match heard {
             Heard::Answer(answer) => self.handle_answer(driver, number, &answer),
             Heard::Opened => self.handle_joined(driver, number, conn),
-            Heard::Update { body, .. } => self.handle_message(driver, number, Some(body)),
+            Heard::Update { body, .. } => {
+                let User { group, subscription, .. } = &self.users[number];
+                if let Some(what) = misaddressed(&heard, *group, subscription) {
+                    note(driver, Failure::Misaddressed, number, &what);
+                }
+                self.handle_message(driver, number, Some(body));
+            }
             Heard::Connected { .. } | Heard::Receipt(_) => self.handle_message(driver, number, None),
             Heard::Complaint(text) => {
                 self.handle_message(driver, number, None);

@@ -52,6 +52,7 @@ impl Seed {
                 encode_seed_subscribe(out, &id, group, masks[1]);
                 encode_seed_send(out, group, masks[2]);
             });
+            self.users[number].subscription = id;
         } else {
             user.listener = self.ledger.listen(None, Owed::FromFirst, number as u32);
             let text = if user.rounds == 0 { "Hello from k6 WebSocket!" } else { "Hello from k6!" };
