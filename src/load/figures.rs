@@ -273,6 +273,9 @@ pub struct RunFigures {
     pub published: u64,
     /// Updates that subscribers and pollers were given, each checked.
     pub delivered: u64,
+    /// Updates that were published before it counted and came while it did. Their bytes count, for bytes are not told apart;
+    /// they are in no other figure.
+    pub late: u64,
     /// Updates that slow subscribers were passed over for, as the server told them by `gap`.
     pub conflated: u64,
     /// From the intended publish to the subscriber's read, where the publish was the tool's and told apart.

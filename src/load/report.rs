@@ -101,6 +101,13 @@ impl RunReport {
                 "the tool used {share:.0} % of a core in its busiest second: it was the limit, and times are its own"
             ));
         }
+        if self.figures.late > 0 {
+            let updates = self.figures.late;
+            warnings.push(format!(
+                "{updates} updates of the warm-up came in the measured time: of these figures they are in bytes and in the \
+                 server's counts alone"
+            ));
+        }
         let late = self.figures.lag.percentile(99.0);
         if late > LAG_MICROS_MAX {
             let late = duration(late as f64);

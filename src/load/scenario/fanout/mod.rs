@@ -10,7 +10,8 @@
 //! ```
 //!
 //! At `Quiet` everything that was published has come and [`Driver::run`] returns, so that the server can be looked at while
-//! nothing is under way.
+//! nothing is under way. What has not come some seconds behind the warm-up may come while it counts; it is told by when it was
+//! to be published, and left out.
 
 mod polling;
 mod publishing;
@@ -99,8 +100,8 @@ struct Subscriber {
     cursor: Option<Seq>,
     /// What was acknowledged when the poll that is under way was sent.
     newest_at_send: Option<Seq>,
-    /// Whether a short poll waits for its answer.
-    is_polling: bool,
+    /// When the short poll was due that waits for its answer.
+    polling: Option<u64>,
     /// When the next short poll is due; the phase is kept however late an answer comes.
     poll_due: u64,
     /// When the short poll before was answered: until then the next one waits for the server, not for the tool.
@@ -144,6 +145,8 @@ pub struct Fanout {
     publishes_end: u64,
     /// Polls that wait for their answers.
     polls_under_way: usize,
+    /// What the ledger had counted as conflated before it counted.
+    conflated_before: u64,
 }
 
 impl Fanout {
@@ -174,7 +177,7 @@ impl Fanout {
                 opening_since: 0,
                 cursor: None,
                 newest_at_send: None,
-                is_polling: false,
+                polling: None,
                 poll_due: 0,
                 answered: 0,
             })
@@ -193,6 +196,7 @@ impl Fanout {
             to_send: 0,
             publishes_end: 0,
             polls_under_way: 0,
+            conflated_before: 0,
         };
         driver.wake_at(driver.now() + SWEEP_MICROS, Wake { who: 0, what: SWEEP });
         fanout.go_on_opening(driver);
@@ -202,6 +206,7 @@ impl Fanout {
     /// From a quiet moment on, everything counts: the driver's next run lasts until the measured publishes have settled.
     pub fn measure(&mut self, driver: &mut Driver) {
         driver.figures.begin_anew();
+        self.conflated_before = self.ledger.conflated();
         self.publish_for(driver, self.plan.duration);
     }
 
@@ -211,14 +216,16 @@ impl Fanout {
         driver.figures.failures.merge(self.ledger.failures());
         // What came late is told as late: a rate is over all the time that it took.
         driver.figures.seconds = driver.now().max(self.publishes_end).saturating_sub(self.began) as f64 / 1e6;
-        driver.figures.conflated = self.ledger.conflated();
+        driver.figures.conflated = self.ledger.conflated() - self.conflated_before;
         driver.figures.vus_max = self.listened;
         let unanswered: usize = self.publishers.iter().map(|publisher| publisher.unanswered.len()).sum();
         driver.figures.failures.note_many(Failure::Timeout, unanswered as u64, || {
             format!("{unanswered} publishes were not answered")
         });
-        count_unanswered(driver, unanswered);
-        count_unanswered(driver, self.polls_under_way);
+        let publishes =
+            self.publishers.iter().flat_map(|publisher| &publisher.unanswered).map(|(_, due)| *due);
+        let polls = self.subscribers.iter().filter_map(|subscriber| subscriber.polling);
+        self.count_unanswered(driver, publishes.chain(polls));
         let polls = self.polls_under_way as u64;
         let example = || format!("{polls} polls were not answered");
         driver.figures.failures.note_many(Failure::Timeout, polls, example);
@@ -364,20 +371,39 @@ impl Fanout {
         self.count_open(driver);
     }
 
-    fn hear(&mut self, driver: &mut Driver, number: usize, body: &[u8]) {
+    /// Takes an update that somebody was told of, and says whether it counts: what was published before does not.
+    fn hear(&mut self, driver: &mut Driver, number: usize, body: &[u8]) -> bool {
         let listener = match number.checked_sub(self.subscribers.len()) {
             None => self.subscribers[number].listener,
             Some(place) => self.publishers[place].listener,
         };
         let Some(listener) = listener else {
-            return note(driver, Failure::Protocol, number, &"an update before it was subscribed");
+            note(driver, Failure::Protocol, number, &"an update before it was subscribed");
+            return true;
         };
-        let Verdict::Good { intended_micros, .. } = self.ledger.hear(listener, body) else { return };
+        let Verdict::Good { intended_micros, .. } = self.ledger.hear(listener, body) else { return true };
+        if intended_micros.is_some_and(|intended| !self.counts(intended)) {
+            driver.figures.late += 1;
+            return false;
+        }
         driver.figures.delivered += 1;
         driver.figures.payload_received += body.len() as u64;
         if let Some(intended) = intended_micros {
             driver.figures.delivery.record(driver.now().saturating_sub(intended));
         }
+        true
+    }
+
+    /// Whether what was due then is of this phase; the first is due a step behind its beginning.
+    const fn counts(&self, due: u64) -> bool {
+        due > self.began
+    }
+
+    /// Requests that ended without an answer, by when they were due.
+    fn count_unanswered(&self, driver: &mut Driver, due: impl IntoIterator<Item = u64>) {
+        let requests = due.into_iter().filter(|due| self.counts(*due)).count() as u64;
+        driver.figures.http_reqs += requests;
+        driver.figures.http_req_failed += requests;
     }
 
     /// Whether one that asks has asked nothing for so long that the server may hang up: it connects anew when it has to.
@@ -386,7 +412,7 @@ impl Fanout {
             None => {
                 let subscriber = &self.subscribers[number];
                 let polls = self.plan.transport == Transport::ShortPoll && subscriber.listener.is_some();
-                (polls && !subscriber.is_polling, subscriber.opening_since.max(subscriber.answered))
+                (polls && subscriber.polling.is_none(), subscriber.opening_since.max(subscriber.answered))
             }
             Some(place) => {
                 let publisher = &self.publishers[place];
@@ -404,23 +430,17 @@ impl Fanout {
         if let Some(conn) = subscriber.subscription.take_conn() {
             driver.close(conn);
         }
-        if std::mem::take(&mut subscriber.is_polling) {
-            self.polls_under_way -= 1;
-            count_unanswered(driver, 1);
-        }
         if let Some(listener) = subscriber.listener.take() {
             self.ledger.leave(listener);
         }
-        if !std::mem::replace(&mut subscriber.is_open, true) {
+        let (polling, was_open) =
+            (subscriber.polling.take(), std::mem::replace(&mut subscriber.is_open, true));
+        self.polls_under_way -= usize::from(polling.is_some());
+        self.count_unanswered(driver, polling);
+        if !was_open {
             self.count_open(driver);
         }
     }
-}
-
-/// Requests that ended without an answer.
-fn count_unanswered(driver: &mut Driver, requests: usize) {
-    driver.figures.http_reqs += requests as u64;
-    driver.figures.http_req_failed += requests as u64;
 }
 
 impl Scenario for Fanout {
@@ -486,7 +506,7 @@ impl Scenario for Fanout {
             }
             if self.plan.transport == Transport::LongPoll {
                 // One is always under way.
-                count_unanswered(driver, 1);
+                self.count_unanswered(driver, [driver.now()]);
             }
             return self.lose(driver, number, failure, &what);
         };
@@ -515,3 +535,6 @@ impl Scenario for Fanout {
         self.phase == Phase::Quiet
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ impl Fanout {
     pub(super) fn poll(&mut self, driver: &mut Driver, number: usize, due: u64) {
         let subscriber = &self.subscribers[number];
         // One at a time: what the phase before was not answered to may still be.
-        if subscriber.is_polling || subscriber.listener.is_none() {
+        if subscriber.polling.is_some() || subscriber.listener.is_none() {
             return;
         }
         // A wake of the phase before may come in this one.
@@ -39,7 +39,7 @@ impl Fanout {
         let subscriber = &mut self.subscribers[number];
         let Some(conn) = subscriber.subscription.conn() else { return };
         self.polls_under_way += 1;
-        subscriber.is_polling = true;
+        subscriber.polling = Some(due);
         driver.figures.lag.record(driver.now() - due.max(subscriber.answered));
         let group = self.publishers[subscriber.group].group;
         subscriber.newest_at_send = self.ledger.newest_acknowledged(group);
@@ -55,22 +55,28 @@ impl Fanout {
     ) {
         let subscriber = &mut self.subscribers[number];
         let Some(listener) = subscriber.listener else { return };
-        if !std::mem::take(&mut subscriber.is_polling) {
+        let Some(due) = subscriber.polling.take() else {
             return note(driver, Failure::Protocol, number, &"an answer that nothing was asked for");
-        }
+        };
         self.polls_under_way -= 1;
         subscriber.answered = driver.now();
-        driver.figures.http_reqs += 1;
-        let waited = driver.now().saturating_sub(subscriber.poll_due);
-        driver.figures.http_req_duration.record(waited);
-        driver.figures.poll.record(waited);
+        // One of the warm-up may be answered while it counts.
+        let counts = self.counts(due);
+        let subscriber = &mut self.subscribers[number];
+        let count = u64::from(counts);
+        driver.figures.http_reqs += count;
+        if counts {
+            let waited = driver.now() - due;
+            driver.figures.http_req_duration.record(waited);
+            driver.figures.poll.record(waited);
+        }
         match answer.status {
             200 => match self.ledger.poll(listener, answer.body, subscriber.newest_at_send) {
                 PollVerdict::New { seq, intended_micros, passed_over } => {
                     check_tag(driver, number, answer, Some(seq));
                     subscriber.cursor = Some(seq);
-                    driver.figures.delivered += 1;
-                    driver.figures.payload_received += answer.body.len() as u64;
+                    driver.figures.delivered += count;
+                    driver.figures.payload_received += count * answer.body.len() as u64;
                     driver.figures.unseen += passed_over;
                     if let Some(intended) = intended_micros {
                         driver.figures.delivery.record(driver.now().saturating_sub(intended));
@@ -89,7 +95,7 @@ impl Fanout {
                 PollVerdict::Bad => {}
             },
             304 => {
-                driver.figures.unchanged += 1;
+                driver.figures.unchanged += count;
                 check_tag(driver, number, answer, subscriber.cursor);
                 if subscriber.newest_at_send > subscriber.cursor {
                     note(driver, Failure::Stale, number, &"304 where a newer update was acknowledged before");
@@ -97,7 +103,7 @@ impl Fanout {
             }
             204 => {}
             status => {
-                driver.figures.http_req_failed += 1;
+                driver.figures.http_req_failed += count;
                 note(driver, Failure::Status, number, &format!("a poll was answered {status}"));
             }
         }
@@ -105,7 +111,10 @@ impl Fanout {
             self.reopen(driver, number);
         }
         let subscriber = &mut self.subscribers[number];
-        subscriber.poll_due += self.plan.interval.as_micros() as u64;
+        if subscriber.poll_due == due {
+            subscriber.poll_due += self.plan.interval.as_micros() as u64;
+        }
+        // The first poll of this phase may have come due while one of the phase before was under way.
         driver.wake_at(subscriber.poll_due, Wake { who: number as u32, what: POLL });
     }
 
@@ -128,24 +137,22 @@ impl Fanout {
         number: usize,
         answer: &Answer<'_>,
     ) {
-        driver.figures.http_reqs += 1;
         if !matches!(answer.status, 200 | 204) {
+            driver.figures.http_reqs += 1;
             driver.figures.http_req_failed += 1;
             return self.lose(driver, number, Failure::Status, &format!("answered {}", answer.status));
         }
         let Some(cursor) = answer.location_seq else {
-            return self.lose(
-                driver,
-                number,
-                Failure::Protocol,
-                &"a long poll's answer without Location-Seq",
-            );
+            driver.figures.http_reqs += 1;
+            let what = "a long poll's answer without Location-Seq";
+            return self.lose(driver, number, Failure::Protocol, &what);
         };
-        if !self.subscribers[number].is_open {
+        let is_first = !self.subscribers[number].is_open;
+        if is_first {
             self.handle_open(driver, number);
-        } else if answer.status == 200 {
-            self.hear(driver, number, answer.body);
         }
+        let counts = is_first || answer.status != 200 || self.hear(driver, number, answer.body);
+        driver.figures.http_reqs += u64::from(counts);
         if !answer.keep_alive {
             self.reopen(driver, number);
         }

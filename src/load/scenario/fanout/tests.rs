@@ -1,0 +1,143 @@
+//! What of a fan-out counts, told by calls in place of a server: nobody here says anything but the tests.
+
+use std::net::TcpListener;
+
+use super::*;
+use crate::load::client::Answer;
+
+/// One subscriber and one publisher who are let in, with the warm-up begun.
+struct Stage {
+    fanout: Fanout,
+    driver: Driver,
+    /// Takes connections, and says nothing.
+    _server: TcpListener,
+}
+
+impl Stage {
+    fn set(transport: Transport) -> Self {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut driver = Driver::new(server.local_addr().unwrap(), 1).unwrap();
+        let plan = FanoutPlan {
+            transport,
+            subscribers: 1,
+            groups: 1,
+            publishes_per_second: 1.0,
+            warm_up: Duration::from_secs(60),
+            duration: Duration::from_secs(60),
+            interval: Duration::from_millis(1),
+            publish_over: Transport::Http,
+            host: String::new(),
+        };
+        let mut fanout = Fanout::start(&mut driver, plan);
+        fanout.handle_open(&mut driver, 0);
+        fanout.handle_publisher_open(&mut driver, 0);
+        assert_eq!(fanout.phase, Phase::Publishing);
+        Self { fanout, driver, _server: server }
+    }
+
+    /// Lets time pass up to this moment, and a little.
+    fn pass(&mut self, until: u64) -> u64 {
+        while self.driver.now() <= until {
+            self.driver.tell_time();
+        }
+        self.driver.now()
+    }
+
+    fn publish(&mut self) {
+        let due = self.pass(self.driver.now());
+        self.fanout.publish(&mut self.driver, 0, due);
+        self.pass(due);
+    }
+
+    fn measure(&mut self) {
+        self.pass(self.driver.now());
+        self.fanout.measure(&mut self.driver);
+        self.pass(self.driver.now());
+    }
+
+    /// The update that the publish with this number has become.
+    fn update(&self, number: u64) -> String {
+        let group = self.fanout.publishers[0].group.number();
+        format!(r#"{{"seq":{},"member":"u{number}","x":{group},"y":{number},"at":1}}"#, number + 10)
+    }
+
+    fn answer(&mut self, status: u16, body: &str, handle: fn(&mut Fanout, &mut Driver, usize, &Answer<'_>)) {
+        let body = body.as_bytes();
+        let answer = Answer { status, body, location_seq: None, etag: None, keep_alive: true };
+        handle(&mut self.fanout, &mut self.driver, 0, &answer);
+    }
+
+    /// Sends the short poll that is due next.
+    fn poll(&mut self) {
+        let due = self.fanout.subscribers[0].poll_due;
+        self.pass(due);
+        self.fanout.poll(&mut self.driver, 0, due);
+        assert_eq!(self.fanout.subscribers[0].polling, Some(due));
+    }
+}
+
+#[test]
+fn update_of_the_warm_up_that_comes_late_does_not_count() {
+    let mut stage = Stage::set(Transport::Sse);
+    stage.publish();
+    stage.measure();
+    stage.publish();
+    for (number, delivered) in [(0, 0), (1, 1)] {
+        let body = stage.update(number);
+        stage.fanout.hear(&mut stage.driver, 0, body.as_bytes());
+        let figures = &stage.driver.figures;
+        assert_eq!((figures.late, figures.delivered, figures.delivery.count()), (1, delivered, delivered));
+        assert_eq!(figures.payload_received, delivered * body.len() as u64);
+    }
+    stage.fanout.finish(&mut stage.driver);
+    assert_eq!(stage.driver.figures.failures.total(), 2, "neither publish was answered");
+}
+
+#[test]
+fn publish_of_the_warm_up_that_is_answered_late_does_not_count() {
+    let mut stage = Stage::set(Transport::Sse);
+    stage.publish();
+    stage.measure();
+    stage.publish();
+    for number in [0, 1] {
+        let body = stage.update(number);
+        stage.answer(200, &body, Fanout::handle_publish_answer);
+        let figures = &stage.driver.figures;
+        assert_eq!((figures.http_reqs, figures.http_req_duration.count()), (number, number));
+    }
+}
+
+#[test]
+fn poll_of_the_warm_up_that_is_answered_late_does_not_count_and_keeps_no_other_from_being_sent() {
+    let mut stage = Stage::set(Transport::ShortPoll);
+    stage.poll();
+    stage.measure();
+    // The first poll of this phase comes due, and waits for the one before.
+    let due = stage.fanout.subscribers[0].poll_due;
+    stage.pass(due);
+    stage.fanout.poll(&mut stage.driver, 0, due);
+    for polls in [0, 1] {
+        stage.answer(204, "", Fanout::handle_short_poll_answer);
+        let figures = &stage.driver.figures;
+        assert_eq!((figures.http_reqs, figures.poll.count(), figures.late), (polls, polls, 0));
+        stage.poll();
+    }
+    assert!(stage.fanout.subscribers[0].poll_due > due, "the schedule goes on");
+}
+
+#[test]
+fn what_was_conflated_in_the_warm_up_does_not_count() {
+    let mut stage = Stage::set(Transport::Sse);
+    for number in 0..3 {
+        stage.publish();
+        // A publisher's answer tells the ledger of each.
+        let body = stage.update(number);
+        stage.answer(200, &body, Fanout::handle_publish_answer);
+    }
+    let with_gap = stage.update(2).replace('}', ",\"gap\":true}");
+    stage.fanout.hear(&mut stage.driver, 0, with_gap.as_bytes());
+    assert_eq!(stage.fanout.ledger.conflated(), 2);
+    stage.measure();
+    stage.fanout.finish(&mut stage.driver);
+    assert_eq!(stage.driver.figures.conflated, 0);
+}
