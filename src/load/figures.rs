@@ -240,7 +240,7 @@ pub struct RunFigures {
     pub poll: Latencies,
     /// From the intended publish to the moment that a poller had that update or a newer one of its group.
     pub caught_up: Latencies,
-    /// Updates that pollers never saw because a newer one had come.
+    /// Updates that were published while it counted and that pollers never saw because a newer one had come.
     pub unseen: u64,
     /// Polls that were answered 304, nothing new.
     pub unchanged: u64,

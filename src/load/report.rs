@@ -699,6 +699,9 @@ mod tests {
         assert_eq!(warnings(86.0, 9_000).len(), 1);
         assert_eq!(warnings(10.0, 11_000).len(), 1);
         assert_eq!(warnings(99.0, 11_000).len(), 2);
+        let figures = RunFigures { late: 7, ..RunFigures::default() };
+        let told = run("fanout", Transport::Sse, 10, figures).warnings();
+        assert!(matches!(&told[..], [told] if told.starts_with("7 updates of the warm-up came")), "{told:?}");
     }
 
     #[test]

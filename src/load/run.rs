@@ -207,7 +207,7 @@ pub fn run(plan: &LoadPlan, out: &mut dyn io::Write) -> Result<u64, LoadError> {
             figures: measured.figures,
             server: measured.server,
             interrupted: interrupted.load(Ordering::Relaxed),
-            remarks: Vec::new(),
+            remarks: remarks(&plan.kind, transport),
         };
         let printed = report::print(out, &report);
         reports.push(report);
@@ -225,6 +225,23 @@ pub fn run(plan: &LoadPlan, out: &mut dyn io::Write) -> Result<u64, LoadError> {
         io::Write::write_all(&mut file, &text).map_err(LoadError::Output)?;
     }
     outcome.map(|()| reports.iter().map(|report| report.figures.failures.total()).sum())
+}
+
+/// What a reader ought to know of a run by its plan alone.
+fn remarks(kind: &Kind, transport: Transport) -> Vec<String> {
+    match kind {
+        Kind::Fanout { duration, interval, .. }
+            if transport == Transport::ShortPoll && duration <= interval =>
+        {
+            let why = "no interval of polls lies within the duration: how soon pollers caught up is not told";
+            vec![why.to_owned()]
+        }
+        Kind::Seed { .. }
+        | Kind::Ramp { .. }
+        | Kind::Fanout { .. }
+        | Kind::Idle { .. }
+        | Kind::Churn { .. } => Vec::new(),
+    }
 }
 
 /// A flag that the first interrupt sets; the next one ends the program, but for one right behind the first, which is the same

@@ -218,6 +218,18 @@ fn every_scenario_runs_with_every_transport_and_fails_nobody() {
 }
 
 #[test]
+fn duration_without_an_interval_of_polls_is_remarked_on() {
+    let server = Server::start(&[]);
+    let flags = "--scenario fanout --users 2 --groups 1 --rate 100 --warm-up 0s --duration 50ms --interval";
+    for (interval, remarks) in [("50ms", 1), ("49ms", 0)] {
+        let run = Tool::start(server.address(), "short_poll", &format!("{flags} {interval}")).finish();
+        let told = run.exit.stdout.matches("warning: no interval of polls lies within the duration").count();
+        assert_eq!(told, remarks, "{}", run.exit.stdout);
+    }
+    server.stop();
+}
+
+#[test]
 fn second_run_does_not_meet_what_the_first_left() {
     let server = Server::start(&[]);
     let flags =

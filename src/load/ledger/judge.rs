@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::listener::{Listener, Phase, Rest};
-use super::log::{Entry, Fault, Place};
+use super::log::{Entry, Fault, Log, Place};
 use super::{Ledger, PollVerdict, Verdict, note};
 use crate::ids::Seq;
 use crate::load::figures::Failure;
@@ -197,9 +197,10 @@ impl Ledger {
         let index = listener.log;
         if listener.phase != Phase::Polling {
             listener.phase = Phase::Polling;
+            listener.place = self.logs.get(index as usize).map_or(0, Log::end);
             *listener.rest = Rest { seat: listener.rest.seat, ..Rest::default() };
         }
-        let seen = listener.rest.floor;
+        let (seen, begun_at) = (listener.rest.floor, listener.place);
         let required = newest_at_send.map_or(seen, |newest| newest.max(seen));
         let read = Received::parse(body).filter(|update| !update.gap && update.location.is_some());
         let update = read.ok_or((Failure::Body, "no update"))?;
@@ -219,9 +220,8 @@ impl Ledger {
                 entry.heard = true;
                 intended_micros = entry.intended_micros;
             }
-            if seen != Seq::ZERO {
-                passed_over = (log.place_after(update.seq) - 1).saturating_sub(log.place_after(seen));
-            }
+            let next = log.place_after(seen).max(begun_at);
+            passed_over = (log.place_after(update.seq) - 1).saturating_sub(next);
         }
         if update.seq <= seen {
             return Ok(PollVerdict::Same { seq: update.seq });

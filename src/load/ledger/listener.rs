@@ -70,7 +70,7 @@ pub(super) struct Listener {
     /// Its group's log; [`Listener::NO_LOG`] while that is not known.
     pub(super) log: u32,
     pub(super) user: u32,
-    /// The place in the log of the next update that it is owed.
+    /// The place in the log of the next update that it is owed; of a poller, where the log ended when it began.
     pub(super) place: u64,
     /// What is needed only where something is unusual.
     pub(super) rest: Box<Rest>,

@@ -51,7 +51,7 @@ pub enum PollVerdict {
         intended_micros: Option<u64>,
         /// Its number.
         seq: Seq,
-        /// How many known ones lie between the one before and this.
+        /// How many known ones lie between the one before, or the time that it began to listen, and this.
         passed_over: u64,
     },
     /// The update that this poller was given before.
@@ -322,6 +322,10 @@ impl Ledger {
             Owed::FromFirst => (Phase::Waiting, Seq::ZERO),
             Owed::Newest => (Phase::Polling, Seq::ZERO),
         };
+        if listener.phase == Phase::Polling {
+            // What is there is not passed over by its first poll.
+            listener.place = log.end();
+        }
         if listener.phase.is_owed() {
             listener.place = log.place_after(listener.rest.floor);
             log.floor_max = log.floor_max.max(listener.rest.floor);

@@ -579,7 +579,7 @@ fn poll_is_never_older_than_what_was_known() {
             for number in 1..8 {
                 ledger.acknowledge(group(A), plain(A, number).as_bytes());
             }
-            assert_eq!(poll(ledger, one, 2, Some(2)), new(2, 0));
+            assert_eq!(poll(ledger, one, 2, Some(2)), new(2, 1));
             assert_eq!(poll(ledger, one, 7, Some(7)), new(7, 4));
             assert_eq!(poll(ledger, one, 7, Some(7)), PollVerdict::Same { seq: seq(7) });
             assert_eq!(poll(ledger, one, 8, None), new(8, 0));
@@ -587,6 +587,10 @@ fn poll_is_never_older_than_what_was_known() {
             assert_eq!(poll(ledger, two, 6, Some(7)), PollVerdict::Bad);
             assert_eq!(poll(ledger, two, 0, Some(7)), PollVerdict::Bad);
             assert_eq!(ledger.poll(two, b"{}", None), PollVerdict::Bad);
+            // What was there before it began was not passed over by its first poll.
+            let three = ledger.listen(Some(group(A)), Owed::Newest, 3);
+            ledger.acknowledge(group(A), plain(A, 9).as_bytes());
+            assert_eq!(poll(ledger, three, 9, Some(9)), new(9, 0));
             assert!(ledger.is_settled(), "a poller is owed nothing");
         },
         &[(Failure::Body, 1), (Failure::Stale, 3)],

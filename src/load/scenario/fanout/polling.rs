@@ -77,10 +77,8 @@ impl Fanout {
                     subscriber.cursor = Some(seq);
                     driver.figures.delivered += count;
                     driver.figures.payload_received += count * answer.body.len() as u64;
-                    driver.figures.unseen += passed_over;
                     if let Some(intended) = intended_micros {
-                        driver.figures.delivery.record(driver.now().saturating_sub(intended));
-                        self.record_caught_up(driver, intended, passed_over);
+                        self.record_seen(driver, intended, passed_over);
                     }
                 }
                 PollVerdict::Same { .. } => {
@@ -119,14 +117,23 @@ impl Fanout {
     }
 
     /// A poller has this update, and with it knows better than all that it was passed over for. Of what was published in
-    /// this phase that counts which every poller had time to poll for: the rest would be told by the quickest alone.
-    pub(super) fn record_caught_up(&self, driver: &mut Driver, intended: u64, passed_over: u64) {
+    /// this phase that is caught up with which every poller had time to poll for: the rest would be told by the quickest alone.
+    pub(super) fn record_seen(&self, driver: &mut Driver, intended: u64, passed_over: u64) {
         let step_micros = self.plan.groups as f64 * 1e6 / self.plan.publishes_per_second;
         let last = self.publishes_end.saturating_sub(self.plan.interval.as_micros() as u64);
         for place in 0..=passed_over {
-            let Some(published) = intended.checked_sub((place as f64 * step_micros) as u64) else { break };
-            if (self.began..last).contains(&published) {
-                driver.figures.caught_up.record(driver.now().saturating_sub(published));
+            let published = intended.saturating_sub((place as f64 * step_micros) as u64);
+            if !self.counts(published) {
+                break;
+            }
+            let waited = driver.now().saturating_sub(published);
+            if place == 0 {
+                driver.figures.delivery.record(waited);
+            } else {
+                driver.figures.unseen += 1;
+            }
+            if published < last {
+                driver.figures.caught_up.record(waited);
             }
         }
     }

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 
 use super::*;
 use crate::load::client::Answer;
+use crate::load::update::Received;
 
 /// One subscriber and one publisher who are let in, with the warm-up begun.
 struct Stage {
@@ -21,7 +22,7 @@ impl Stage {
             transport,
             subscribers: 1,
             groups: 1,
-            publishes_per_second: 1.0,
+            publishes_per_second: 1e6,
             warm_up: Duration::from_secs(60),
             duration: Duration::from_secs(60),
             interval: Duration::from_millis(1),
@@ -45,8 +46,12 @@ impl Stage {
 
     fn publish(&mut self) {
         let due = self.pass(self.driver.now());
-        self.fanout.publish(&mut self.driver, 0, due);
+        self.publish_at(due);
+    }
+
+    fn publish_at(&mut self, due: u64) {
         self.pass(due);
+        self.fanout.publish(&mut self.driver, 0, due);
     }
 
     fn measure(&mut self) {
@@ -63,7 +68,8 @@ impl Stage {
 
     fn answer(&mut self, status: u16, body: &str, handle: fn(&mut Fanout, &mut Driver, usize, &Answer<'_>)) {
         let body = body.as_bytes();
-        let answer = Answer { status, body, location_seq: None, etag: None, keep_alive: true };
+        let etag = Received::parse(body).map(|update| update.seq);
+        let answer = Answer { status, body, location_seq: None, etag, keep_alive: true };
         handle(&mut self.fanout, &mut self.driver, 0, &answer);
     }
 
@@ -123,6 +129,26 @@ fn poll_of_the_warm_up_that_is_answered_late_does_not_count_and_keeps_no_other_f
         stage.poll();
     }
     assert!(stage.fanout.subscribers[0].poll_due > due, "the schedule goes on");
+}
+
+#[test]
+fn first_poll_tells_of_all_that_it_passed_over_while_it_counts() {
+    let mut stage = Stage::set(Transport::ShortPoll);
+    stage.publish();
+    stage.measure();
+    let began = stage.fanout.began;
+    (1..4).for_each(|step| stage.publish_at(began + step));
+    for number in 0..4 {
+        let body = stage.update(number);
+        stage.answer(200, &body, Fanout::handle_publish_answer);
+    }
+    stage.poll();
+    let body = stage.update(3);
+    stage.answer(200, &body, Fanout::handle_short_poll_answer);
+    let figures = &stage.driver.figures;
+    assert_eq!((figures.unseen, figures.delivered), (2, 1), "the warm-up's is none of them");
+    assert_eq!((figures.caught_up.count(), figures.delivery.count()), (3, 1));
+    assert_eq!(figures.failures.total(), 0, "{:?}", figures.failures);
 }
 
 #[test]
