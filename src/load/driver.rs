@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::load::client::{Client, ClientError, Heard};
 use crate::load::figures::{Failure, RunFigures};
 use crate::load::pacer::Pacer;
+use crate::load::sources::Sources;
 use crate::random::Random;
 use crate::wire::websocket::frame::CloseCode;
 
@@ -119,7 +120,7 @@ struct Conn {
 /// The event loop and its connections.
 #[derive(Debug)]
 pub struct Driver {
-    target: SocketAddr,
+    sources: Sources,
     clock: Clock,
     now_micros: u64,
     poll: Poll,
@@ -144,9 +145,10 @@ impl Driver {
     pub fn new(target: SocketAddr, seed: u64) -> io::Result<Self> {
         let poll = Poll::new()?;
         let pacer = Pacer::new(poll.registry(), PACER)?;
+        let clock = Clock::start();
         Ok(Self {
-            target,
-            clock: Clock::start(),
+            sources: Sources::new(target, clock.now().unix.0),
+            clock,
             now_micros: 0,
             poll,
             pacer,
@@ -194,7 +196,7 @@ impl Driver {
     /// # Errors
     /// What the system says when it gives no socket.
     pub fn open(&mut self, user: u32, client: Client) -> io::Result<ConnKey> {
-        let mut stream = TcpStream::connect(self.target)?;
+        let mut stream = self.sources.connect()?;
         // A request is one write, and none is to wait for the acknowledgement of the one before.
         stream.set_nodelay(true)?;
         self.generations += 1;

@@ -20,4 +20,5 @@ pub mod run;
 pub mod scenario;
 mod scrape;
 pub mod server_side;
+mod sources;
 pub mod update;
