@@ -30,7 +30,8 @@ const INTERVAL_MIN: Duration = Duration::from_millis(1);
 #[derive(Debug, clap::Args)]
 pub(super) struct LoadOptions {
     /// What users do: seed (the published minute), ramp (come, one round, go), fanout (publishes at a fixed rate to
-    /// subscribers), idle (connections that do nothing), churn (connections that come and go)
+    /// subscribers), idle (connections that do nothing; a short poller whose connection the server ends connects and polls
+    /// again), churn (connections that come and go)
     #[arg(long, value_name = "NAME", default_value = "seed")]
     scenario: String,
 

@@ -217,6 +217,18 @@ fn relay(request: &Request, server: SocketAddr) -> Reply {
 }
 
 #[test]
+fn server_that_ends_idle_connections_fails_no_poller_and_is_polled_anew() {
+    let server = Server::start(&["--idle-timeout", "1100ms"]);
+    let duration = Duration::from_secs(3);
+    let kind = Kind::Idle { users: 3, groups: 2, connects_per_second: 1000.0, duration };
+    let figures = play_against(server.address(), kind, Transport::ShortPoll);
+    expect_failures(&figures, &[], "idle pollers");
+    assert_eq!((figures.opened, figures.vus_max), (3, 3));
+    assert!(figures.http_reqs >= 6, "{}", figures.http_reqs);
+    server.stop();
+}
+
+#[test]
 fn server_that_closes_behind_each_answer_fails_nobody() {
     let server = Server::start(&[]);
     let address = server.address();

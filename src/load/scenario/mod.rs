@@ -14,6 +14,10 @@ use crate::load::figures::Failure;
 /// How long a long poll is parked, in milliseconds: as long as the contract allows.
 pub const PARK_MS: u32 = 60_000;
 
+/// How long nothing must have been asked on a connection for its end to be no failure: any server ends those some time, ours
+/// after 10 s before the first request and after 75 s behind one, and none before a client can have thought of another.
+const IDLE_MICROS_MIN: u64 = 1_000_000;
+
 /// Counts what went wrong for a user, in words if it is among the first of its kind.
 fn note(driver: &mut Driver, failure: Failure, user: usize, what: &dyn std::fmt::Display) {
     driver.figures.failures.note(failure, || format!("user {user}: {what}"));

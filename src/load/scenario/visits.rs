@@ -3,10 +3,13 @@
 //!
 //! ```text
 //! Away -> Opening -> Open (idle: until the end) -> Leaving -> Gone
+//!                    ^  |
+//!                    Reopening (short poll)
 //! ```
 //!
 //! A poller's connection is open once a first poll was answered. One that stays is then idle between two requests (short
-//! poll) or parked (long poll).
+//! poll) or parked (long poll). Servers end connections that are idle for long, and whoever polls connects anew for its next
+//! poll: so does this one, when that comes to pass.
 
 use std::time::Duration;
 
@@ -16,7 +19,7 @@ use crate::load::driver::{ConnKey, Driver, Ended, Scenario, Wake};
 use crate::load::figures::Failure;
 use crate::load::scenario::ask::Ask;
 use crate::load::scenario::subscribe::{Opening, Subscription};
-use crate::load::scenario::{PARK_MS, note};
+use crate::load::scenario::{IDLE_MICROS_MIN, PARK_MS, note};
 use crate::wire::websocket::frame::CloseCode;
 
 /// How long a visitor may take to get in, and to be let go.
@@ -51,9 +54,17 @@ pub struct VisitsPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {
     Away,
-    Opening { intended: u64 },
+    Opening {
+        intended: u64,
+    },
     Open,
-    Leaving { since: u64 },
+    /// Polls on a connection in place of one that the server ended.
+    Reopening {
+        since: u64,
+    },
+    Leaving {
+        since: u64,
+    },
     Gone,
 }
 
@@ -61,6 +72,8 @@ enum Doing {
 struct Visitor {
     doing: Doing,
     subscription: Subscription,
+    /// When its last poll was sent.
+    asked: u64,
 }
 
 /// The visitors.
@@ -83,7 +96,8 @@ impl Visits {
     /// Nobody is there yet. The driver's next run lasts until everyone is in, or has gone again if they do.
     #[must_use]
     pub fn start(driver: &mut Driver, plan: VisitsPlan) -> Self {
-        let visitor = |_| Visitor { doing: Doing::Away, subscription: Subscription::new(plan.transport) };
+        let visitor =
+            |_| Visitor { doing: Doing::Away, subscription: Subscription::new(plan.transport), asked: 0 };
         let visits = Self {
             first_group: 100_000 + u64::from(driver.random().number() % 800_000),
             began: driver.now(),
@@ -122,7 +136,8 @@ impl Visits {
     }
 
     fn handle_come(&mut self, driver: &mut Driver) {
-        while self.come < self.visitors.len() && self.due(self.come) <= driver.now() {
+        // One at a time: what it says goes out, and the clock is read, before the next is looked at.
+        if self.come < self.visitors.len() {
             let (number, intended) = (self.come, self.due(self.come));
             self.come += 1;
             driver.figures.lag.record(driver.now() - intended);
@@ -144,9 +159,14 @@ impl Visits {
     fn handle_stands(&mut self, driver: &mut Driver, number: usize, conn: ConnKey) {
         let is_opening = matches!(self.visitors[number].doing, Doing::Opening { .. });
         if self.plan.transport == Transport::ShortPoll && is_opening {
-            let group = self.group(number);
-            driver.send(conn, |out| Ask::Current(None).encode(out, group, &self.plan.host));
+            self.send_poll(driver, number, conn);
         }
+    }
+
+    fn send_poll(&mut self, driver: &mut Driver, number: usize, conn: ConnKey) {
+        self.visitors[number].asked = driver.now();
+        let group = self.group(number);
+        driver.send(conn, |out| Ask::Current(None).encode(out, group, &self.plan.host));
     }
 
     fn handle_open(&mut self, driver: &mut Driver, number: usize) {
@@ -168,7 +188,11 @@ impl Visits {
             return self.fail(driver, number, Failure::Status, &format!("answered {}", answer.status));
         }
         self.handle_open(driver, number);
-        let subscription = &mut self.visitors[number].subscription;
+        let visitor = &mut self.visitors[number];
+        if let Doing::Reopening { .. } = visitor.doing {
+            visitor.doing = Doing::Open;
+        }
+        let subscription = &mut visitor.subscription;
         if !answer.keep_alive
             && let Err(error) = subscription.reopen(driver, number as u32)
         {
@@ -183,10 +207,31 @@ impl Visits {
         }
     }
 
+    /// Whether the server may end this one's connection as it is: nothing was asked on it for long.
+    fn is_idle(&self, driver: &Driver, number: usize) -> bool {
+        let Visitor { doing, asked, .. } = self.visitors[number];
+        self.plan.transport == Transport::ShortPoll
+            && doing == Doing::Open
+            && driver.now().saturating_sub(asked) >= IDLE_MICROS_MIN
+    }
+
+    /// Polls on a new connection.
+    fn poll_anew(&mut self, driver: &mut Driver, number: usize) {
+        self.visitors[number].doing = Doing::Reopening { since: driver.now() };
+        match self.visitors[number].subscription.reopen(driver, number as u32) {
+            Ok(conn) => self.send_poll(driver, number, conn),
+            Err(error) => self.fail(driver, number, Failure::Connect, &error),
+        }
+    }
+
     /// A WebSocket says that it goes and waits for the answer; everyone else just hangs up.
     fn handle_leave(&mut self, driver: &mut Driver, number: usize) {
         let visitor = &mut self.visitors[number];
-        let (Doing::Open, Some(conn)) = (visitor.doing, visitor.subscription.conn()) else { return };
+        let (Doing::Open | Doing::Reopening { .. }, Some(conn)) =
+            (visitor.doing, visitor.subscription.conn())
+        else {
+            return;
+        };
         match self.plan.transport {
             Transport::WebSocket | Transport::Stomp => {
                 visitor.doing = Doing::Leaving { since: driver.now() };
@@ -227,9 +272,10 @@ impl Visits {
     fn sweep(&mut self, driver: &mut Driver) {
         let now = driver.now();
         for number in 0..self.come {
-            let (Doing::Opening { intended: since } | Doing::Leaving { since }) = self.visitors[number].doing
-            else {
-                continue;
+            let since = match self.visitors[number].doing {
+                Doing::Opening { intended } => intended,
+                Doing::Reopening { since } | Doing::Leaving { since } => since,
+                Doing::Away | Doing::Open | Doing::Gone => continue,
             };
             if now.saturating_sub(since) > PATIENCE_MICROS {
                 self.fail(driver, number, Failure::Timeout, &"no answer");
@@ -279,6 +325,9 @@ impl Scenario for Visits {
     fn handle_ended(&mut self, driver: &mut Driver, _: ConnKey, user: u32, ended: Ended) {
         let number = user as usize;
         self.visitors[number].subscription.take_conn();
+        if matches!(ended, Ended::ByServer) && self.is_idle(driver, number) {
+            return self.poll_anew(driver, number);
+        }
         match (self.visitors[number].doing, ended) {
             (Doing::Leaving { .. }, Ended::ByServer) => self.handle_left(driver, number),
             (_, ended) => {

@@ -24,8 +24,8 @@ use crate::load::client::Heard;
 use crate::load::driver::{ConnKey, Driver, Ended, Scenario, Wake};
 use crate::load::figures::Failure;
 use crate::load::ledger::{Ledger, ListenerId, Owed, Verdict};
-use crate::load::scenario::note;
 use crate::load::scenario::subscribe::{Opening, Subscription};
+use crate::load::scenario::{IDLE_MICROS_MIN, note};
 
 /// How long after the last publish updates may still come.
 const SETTLE_MICROS_MAX: u64 = 5_000_000;
@@ -35,10 +35,6 @@ const OPENING_MICROS_MAX: u64 = 30_000_000;
 
 /// How often those that take longer are looked for.
 const SWEEP_MICROS: u64 = 1_000_000;
-
-/// How long nothing must have been asked on a connection for its end to be no failure: any server ends those some time, ours
-/// after 10 s before the first request and after 75 s behind one.
-const IDLE_MICROS_MIN: u64 = 5_000_000;
 
 /// Subscribers that are on their way at once: below any listener's backlog.
 const OPENING_MAX: usize = 200;
@@ -211,7 +207,7 @@ impl Fanout {
     }
 
     /// Holds everybody to what they are owed, once the measured run is over.
-    pub fn finish(mut self, driver: &mut Driver) {
+    pub fn finish(&mut self, driver: &mut Driver) {
         self.ledger.settle();
         driver.figures.failures.merge(self.ledger.failures());
         // What came late is told as late: a rate is over all the time that it took.
