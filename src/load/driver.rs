@@ -9,11 +9,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
 use crate::clock::Clock;
@@ -36,6 +37,9 @@ const EVENTS_MAX: usize = 1024;
 
 /// The token of the timer; connections have their slots.
 const PACER: Token = Token(usize::MAX);
+
+/// The token of who wakes the loop from another thread.
+const ALARM: Token = Token(usize::MAX - 1);
 
 /// The longest wait, so that an interrupt is heeded.
 const WAIT_MAX: Duration = Duration::from_millis(100);
@@ -125,6 +129,7 @@ pub struct Driver {
     now_micros: u64,
     poll: Poll,
     pacer: Pacer,
+    alarm: Arc<Waker>,
     conns: Slab<Conn>,
     generations: u64,
     dirty: Vec<usize>,
@@ -145,6 +150,7 @@ impl Driver {
     pub fn new(target: SocketAddr, seed: u64) -> io::Result<Self> {
         let poll = Poll::new()?;
         let pacer = Pacer::new(poll.registry(), PACER)?;
+        let alarm = Arc::new(Waker::new(poll.registry(), ALARM)?);
         let clock = Clock::start();
         Ok(Self {
             sources: Sources::new(target, clock.now().unix.0),
@@ -152,6 +158,7 @@ impl Driver {
             now_micros: 0,
             poll,
             pacer,
+            alarm,
             conns: Slab::new(),
             generations: 0,
             dirty: Vec::new(),
@@ -189,6 +196,12 @@ impl Driver {
     pub fn wake_at(&mut self, due_micros: u64, wake: Wake) {
         self.wakes_asked += 1;
         self.wakes.push(Reverse((due_micros, self.wakes_asked, wake)));
+    }
+
+    /// Ends a wait for something to happen, from another thread: the scenario is asked whether it is done.
+    #[must_use]
+    pub fn alarm(&self) -> Arc<Waker> {
+        Arc::clone(&self.alarm)
     }
 
     /// Begins to connect; what happens on the connection is told of `user`.
@@ -303,7 +316,7 @@ impl Driver {
             let unread = std::mem::take(&mut self.unread);
             for event in &events {
                 let slot = event.token().0;
-                if event.token() == PACER {
+                if matches!(event.token(), PACER | ALARM) {
                     continue;
                 }
                 let Some(conn) = self.conns.get(slot) else { continue };

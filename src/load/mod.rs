@@ -11,6 +11,7 @@ pub mod driver;
 pub mod figures;
 mod k6_text;
 pub mod ledger;
+mod look;
 mod pacer;
 pub mod plan;
 pub mod process;

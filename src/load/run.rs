@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::ids::Transport;
 use crate::load::driver::{Driver, Scenario};
 use crate::load::figures::RunFigures;
+use crate::load::look::look_meanwhile;
 use crate::load::plan::{GRACE, Kind, LoadPlan, Stage, Stages, WAIT};
 use crate::load::process::{Process, find_listener, own_cpu_micros};
 use crate::load::report::{self, RunReport};
@@ -30,6 +31,10 @@ const SAME_INTERRUPT_MICROS: u64 = 100_000;
 
 /// How long the first connection may take, by which it is seen that there is a server.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the server may take to notice that the users of a run are gone, and how often it is looked whether it has.
+const DEPARTURES_PATIENCE: Duration = Duration::from_secs(10);
+const DEPARTURES_LOOK: Duration = Duration::from_millis(20);
 
 /// A server to put a load on.
 #[derive(Clone, Debug)]
@@ -118,14 +123,30 @@ impl<'a> Run<'a> {
             wall_micros_before: 0,
             resident_bytes_peak: None,
         };
-        run.look();
+        // Nobody is there who would wait for it.
+        let before = target.probe.sample().ok();
+        run.begin(before);
         Ok(run)
     }
 
     /// From now on it counts: the server is looked at, and the clients' figures begin anew. Failures stay: whoever could
-    /// not even connect is not measured, and that is to be told.
-    pub fn look(&mut self) {
-        self.before = self.target.probe.sample().ok();
+    /// not even connect is not measured, and that is to be told. The scenario goes on while the server takes its time.
+    ///
+    /// # Errors
+    /// [`LoadError::System`] if waiting fails.
+    pub fn look<S: Scenario>(&mut self, scenario: &mut S) -> Result<(), LoadError> {
+        let before = self.look_meanwhile(scenario)?;
+        self.begin(before);
+        Ok(())
+    }
+
+    fn look_meanwhile<S: Scenario>(&mut self, scenario: &mut S) -> Result<Option<Sample>, LoadError> {
+        let looked = look_meanwhile(self.target.probe, &mut self.driver, scenario, self.interrupted);
+        looked.map_err(LoadError::System)
+    }
+
+    fn begin(&mut self, before: Option<Sample>) {
+        self.before = before;
         // The look took milliseconds; what is published or opened next is not late by them.
         self.driver.tell_time();
         self.driver.figures.begin_anew();
@@ -163,18 +184,22 @@ impl<'a> Run<'a> {
         self.driver.run(scenario, self.interrupted, watch).map_err(LoadError::System)
     }
 
-    /// Looks at the server once more; the figures are of the time since the last [`Run::look`].
-    pub fn measured(&mut self) -> Measured {
+    /// Looks at the server once more; the figures are of the time since the last [`Run::look`]. What the scenario, which has
+    /// been summed up, does meanwhile is in none.
+    ///
+    /// # Errors
+    /// [`LoadError::System`] if waiting fails.
+    pub fn measured<S: Scenario>(&mut self, scenario: &mut S) -> Result<Measured, LoadError> {
         let mut figures = std::mem::take(&mut self.driver.figures);
         figures.tool_cpu_seconds = (own_cpu_micros() - self.cpu_micros_before) / 1e6;
         figures.wall_seconds = (self.driver.now() - self.wall_micros_before) as f64 / 1e6;
-        let after = self.target.probe.sample().ok();
+        let after = self.look_meanwhile(scenario)?;
         let server = self.before.as_ref().zip(after.as_ref()).map(|(before, after)| {
             let mut side = ServerSide::between(before, after);
             side.note_resident(self.resident_bytes_peak);
             side
         });
-        Measured { figures, server }
+        Ok(Measured { figures, server })
     }
 }
 
@@ -192,8 +217,14 @@ pub fn run(plan: &LoadPlan, out: &mut dyn io::Write) -> Result<u64, LoadError> {
     let transports: Vec<_> = plan.transport.map_or_else(|| all.collect(), |transport| vec![transport]);
     // Better now than after the runs.
     let json = plan.json.as_ref().map(std::fs::File::create).transpose().map_err(LoadError::Output)?;
-    let mut reports = Vec::new();
+    let mut reports: Vec<RunReport> = Vec::new();
+    // Others may be connected for as long as they like; who came with a run is to be gone before the next.
+    let others = if transports.len() > 1 { connections_open(&target) } else { None };
     let outcome = transports.into_iter().try_for_each(|transport| {
+        let mut remarks = remarks(&plan.kind, transport);
+        if !reports.is_empty() {
+            remarks.extend(others.and_then(|others| await_departures(&target, others, &interrupted)));
+        }
         if interrupted.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -207,7 +238,7 @@ pub fn run(plan: &LoadPlan, out: &mut dyn io::Write) -> Result<u64, LoadError> {
             figures: measured.figures,
             server: measured.server,
             interrupted: interrupted.load(Ordering::Relaxed),
-            remarks: remarks(&plan.kind, transport),
+            remarks,
         };
         let printed = report::print(out, &report);
         reports.push(report);
@@ -225,6 +256,29 @@ pub fn run(plan: &LoadPlan, out: &mut dyn io::Write) -> Result<u64, LoadError> {
         io::Write::write_all(&mut file, &text).map_err(LoadError::Output)?;
     }
     outcome.map(|()| reports.iter().map(|report| report.figures.failures.total()).sum())
+}
+
+/// Connections that the server says are open, if it says so; the one that asks is among them.
+fn connections_open(target: &Target) -> Option<u64> {
+    Some(target.probe.sample().ok()?.connections_open?.total())
+}
+
+/// Waits until the server has noticed that everyone of the run before is gone: what it still does for them would be in the next
+/// one's figures. Says so if it does not in time.
+fn await_departures(target: &Target, others: u64, interrupted: &AtomicBool) -> Option<String> {
+    let clock = Clock::start();
+    loop {
+        let left = connections_open(target)?.saturating_sub(others);
+        if left == 0 || interrupted.load(Ordering::Relaxed) {
+            return None;
+        }
+        if u128::from(clock.now().micros) > DEPARTURES_PATIENCE.as_micros() {
+            return Some(format!(
+                "the server still held {left} connections of the run before: their end is in its counts"
+            ));
+        }
+        std::thread::sleep(DEPARTURES_LOOK);
+    }
 }
 
 /// What a reader ought to know of a run by its plan alone.
@@ -281,15 +335,15 @@ pub fn play(
     let seed = plan.seed.unwrap_or_else(|| Clock::start().now().unix.0);
     let mut run = Run::new(target, plan.kind.connections_max(), seed, interrupted, progress.clone())?;
     let host = target.host.clone();
-    match &plan.kind {
+    let measured = match &plan.kind {
         Kind::Seed { stages, grace, wait } => {
             let (stages, grace, wait) = (stages.clone(), *grace, *wait);
-            play_seed(&mut run, SeedPlan { transport, stages, grace, wait, rounds_max: None, host })?;
+            play_seed(&mut run, SeedPlan { transport, stages, grace, wait, rounds_max: None, host })
         }
         Kind::Ramp { users, within } => {
             let stages = Stages { from: 0, stages: vec![Stage { duration: *within, target: *users }] };
             let (grace, wait) = (GRACE, WAIT);
-            play_seed(&mut run, SeedPlan { transport, stages, grace, wait, rounds_max: Some(1), host })?;
+            play_seed(&mut run, SeedPlan { transport, stages, grace, wait, rounds_max: Some(1), host })
         }
         Kind::Fanout { users, groups, publishes_per_second, warm_up, duration, interval } => {
             let plan = FanoutPlan {
@@ -303,7 +357,7 @@ pub fn play(
                 publish_over: Transport::Http,
                 host,
             };
-            play_fanout(&mut run, plan)?;
+            play_fanout(&mut run, plan)
         }
         Kind::Idle { users, groups, connects_per_second, duration } => {
             let plan = VisitsPlan {
@@ -319,6 +373,7 @@ pub fn play(
             visits.hold(&mut run.driver, *duration);
             run.go_on(&mut visits)?;
             visits.finish(&mut run.driver);
+            run.measured(&mut visits)
         }
         Kind::Churn { groups, connects_per_second, duration, stay } => {
             let visits = (connects_per_second * duration.as_secs_f64()).ceil() as usize;
@@ -333,34 +388,34 @@ pub fn play(
             let mut visits = Visits::start(&mut run.driver, plan);
             run.go_on(&mut visits)?;
             visits.finish(&mut run.driver);
+            run.measured(&mut visits)
         }
-    }
-    let measured = run.measured();
+    };
     progress.finish_and_clear();
-    Ok(measured)
+    measured
 }
 
 /// Lets everybody come and the warm-up settle, and then measures. One that is interrupted before that tells of the warm-up.
 ///
 /// # Errors
 /// [`LoadError::System`] if waiting fails.
-pub fn play_fanout(run: &mut Run<'_>, plan: FanoutPlan) -> Result<(), LoadError> {
+pub fn play_fanout(run: &mut Run<'_>, plan: FanoutPlan) -> Result<Measured, LoadError> {
     let mut fanout = Fanout::start(&mut run.driver, plan);
     run.go_on(&mut fanout)?;
     if !run.interrupted.load(Ordering::Relaxed) {
-        run.look();
+        run.look(&mut fanout)?;
         fanout.measure(&mut run.driver);
         run.go_on(&mut fanout)?;
     }
     fanout.finish(&mut run.driver);
-    Ok(())
+    run.measured(&mut fanout)
 }
 
-fn play_seed(run: &mut Run<'_>, plan: SeedPlan) -> Result<(), LoadError> {
+fn play_seed(run: &mut Run<'_>, plan: SeedPlan) -> Result<Measured, LoadError> {
     let mut seed = Seed::start(&mut run.driver, plan).map_err(LoadError::System)?;
     run.go_on(&mut seed)?;
     seed.finish(&mut run.driver);
-    Ok(())
+    run.measured(&mut seed)
 }
 
 /// A bar as long as the run is to take; nothing is drawn where nobody looks.

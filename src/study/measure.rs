@@ -137,7 +137,7 @@ impl Bench<'_> {
         run.go_on(&mut idle)?;
         idle.finish(&mut run.driver);
         let kernel_after = kernel_socket_bytes();
-        let Measured { figures, server } = run.measured();
+        let Measured { figures, server } = run.measured(&mut idle)?;
         let server = server.unwrap_or_default();
         let each = |bytes: f64| bytes / connections as f64;
         let grown = |before: u64, after: u64| each(after as f64 - before as f64);
@@ -161,8 +161,7 @@ impl Bench<'_> {
     pub fn flow(&mut self, target: &Target, plan: FanoutPlan) -> Result<Flow, LoadError> {
         let mut run = self.run(target, plan.subscribers + plan.groups)?;
         let transport = plan.transport;
-        play_fanout(&mut run, plan)?;
-        let Measured { figures, server } = run.measured();
+        let Measured { figures, server } = play_fanout(&mut run, plan)?;
         let server = server.unwrap_or_default();
         let counts = server.counts;
         let staleness = counts.as_ref().and_then(|counts| counts.staleness.get(transport.label()));

@@ -11,6 +11,7 @@ mod command_line;
 mod fake;
 mod faults;
 mod hostile;
+mod looks;
 mod planted;
 mod proxy;
 mod stall;

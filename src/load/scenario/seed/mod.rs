@@ -207,7 +207,7 @@ impl Seed {
     }
 
     /// Takes what was checked, once the run is over.
-    pub fn finish(mut self, driver: &mut Driver) {
+    pub fn finish(&mut self, driver: &mut Driver) {
         self.ledger.settle();
         driver.figures.failures.merge(self.ledger.failures());
         let seconds = driver.now().saturating_sub(self.began) as f64 / 1e6;
