@@ -44,7 +44,7 @@ fn exit_code(outcome: Result<(), impl std::fmt::Display>) -> ExitCode {
 
 /// Exit code 1 also where everything ran and something went wrong for a user.
 fn put_load(plan: &LoadPlan) -> ExitCode {
-    match load::run::run(plan, &mut std::io::stdout()) {
+    match load::play::run(plan, &mut std::io::stdout()) {
         Ok(1..) => ExitCode::FAILURE,
         outcome => exit_code(outcome.map(|_| ())),
     }

@@ -9,11 +9,14 @@ use indicatif::ProgressBar;
 
 use crate::clock::Clock;
 use crate::ids::{GroupId, Seq, Transport};
+use crate::load::error::LoadError;
 use crate::load::figures::{Latencies, RunFigures};
+use crate::load::play::play_fanout;
 use crate::load::process::kernel_socket_bytes;
-use crate::load::run::{LoadError, Measured, Run, Target, play_fanout};
+use crate::load::run::{Measured, Run};
 use crate::load::scenario::fanout::FanoutPlan;
 use crate::load::scenario::visits::{Visits, VisitsPlan};
+use crate::load::target::Target;
 use crate::study::figures::WireBytes;
 use crate::study::wire::computed;
 

@@ -30,7 +30,9 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::load::run::{LoadError, Target, heed_interrupts};
+use crate::load::error::LoadError;
+use crate::load::interrupt::heed_interrupts;
+use crate::load::target::Target;
 use crate::study::plan::StudyPlan;
 
 /// Makes a study, and writes its report into the folder that the plan names.

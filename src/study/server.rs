@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use crate::load::run::Target;
+use crate::load::target::Target;
 
 /// Reactors of a server that the study starts: it has one core.
 pub const WORKERS: usize = 1;

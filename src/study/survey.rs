@@ -10,9 +10,10 @@ use indicatif::ProgressBar;
 
 use crate::clock::Clock;
 use crate::ids::Transport;
+use crate::load::error::LoadError;
 use crate::load::figures::{Failures, Latencies};
-use crate::load::run::{LoadError, Target};
 use crate::load::scenario::fanout::FanoutPlan;
+use crate::load::target::Target;
 use crate::study::figures::{
     ConnectionCosts, Costs, PollingPoint, RatePoint, Setting, Spread, Study, SubscribersPoint, WireBytes,
 };

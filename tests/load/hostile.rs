@@ -10,7 +10,7 @@ use std::time::Duration;
 use geoloop::ids::Transport;
 use geoloop::load::figures::{Failure, RunFigures};
 use geoloop::load::plan::{Kind, LoadPlan, Stage, Stages};
-use geoloop::load::run::play;
+use geoloop::load::play::play;
 
 use crate::fake::{Fake, Reply, Request};
 use crate::harness::{Server, wait_until};

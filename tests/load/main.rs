@@ -24,8 +24,10 @@ use std::time::Duration;
 use geoloop::ids::Transport;
 use geoloop::load::figures::{Failure, RunFigures};
 use geoloop::load::plan::{Kind, LoadPlan};
-use geoloop::load::run::{Measured, Target, play};
+use geoloop::load::play::play;
+use geoloop::load::run::Measured;
 use geoloop::load::server_side::ServerProbe;
+use geoloop::load::target::Target;
 
 /// What users may speak.
 const TRANSPORTS: [Transport; 5] =
