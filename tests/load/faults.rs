@@ -155,11 +155,11 @@ fn place_of(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|at| at == part)
 }
 
-/// Makes the number behind a mark another one, as long as that.
+/// Makes the number or name behind a mark another one, as long as that.
 fn spell_otherwise(unit: &mut [u8], mark: &[u8]) {
     let start = place_of(unit, mark).expect("the mark is there") + mark.len();
-    let digits = unit[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let last = &mut unit[start + digits - 1];
+    let length = unit[start..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let last = &mut unit[start + length - 1];
     *last = if *last == b'1' { b'2' } else { b'1' };
 }
 
