@@ -7,6 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -76,29 +77,23 @@ impl Ended {
 
 /// What users do. Everything that happens is told to it, and it tells the driver what to do.
 pub trait Scenario {
+    /// What it asks to be woken for.
+    type Wake: Copy + Ord + fmt::Debug;
+
     /// A moment came that was asked for by [`Driver::wake_at`]; `due_micros` is when it was to come.
-    fn handle_wake(&mut self, driver: &mut Driver, wake: Wake, due_micros: u64);
+    fn handle_wake(&mut self, driver: &mut Driver<Self::Wake>, wake: Self::Wake, due_micros: u64);
     /// A connection stands; nothing was sent on it yet but what was given to [`Driver::send`] before.
-    fn handle_connected(&mut self, driver: &mut Driver, conn: ConnKey, user: u32);
+    fn handle_connected(&mut self, driver: &mut Driver<Self::Wake>, conn: ConnKey, user: u32);
     /// The first byte came on a connection since [`Driver::expect_first_byte`] was called for it.
-    fn handle_first_byte(&mut self, driver: &mut Driver, conn: ConnKey, user: u32);
+    fn handle_first_byte(&mut self, driver: &mut Driver<Self::Wake>, conn: ConnKey, user: u32);
     /// Something whole came.
-    fn handle_heard(&mut self, driver: &mut Driver, conn: ConnKey, user: u32, heard: Heard<'_>);
+    fn handle_heard(&mut self, driver: &mut Driver<Self::Wake>, conn: ConnKey, user: u32, heard: Heard<'_>);
     /// A connection is no more, and the scenario did not close it.
-    fn handle_ended(&mut self, driver: &mut Driver, conn: ConnKey, user: u32, ended: Ended);
+    fn handle_ended(&mut self, driver: &mut Driver<Self::Wake>, conn: ConnKey, user: u32, ended: Ended);
     /// The run is to end before its time: nothing more is begun, and what is under way may come to its end.
-    fn handle_interrupt(&mut self, driver: &mut Driver);
+    fn handle_interrupt(&mut self, driver: &mut Driver<Self::Wake>);
     /// Whether the run is over.
     fn is_done(&self) -> bool;
-}
-
-/// Something to be woken for, as the scenario names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Wake {
-    /// Which user or group, or any other number.
-    pub who: u32,
-    /// What for.
-    pub what: u32,
 }
 
 #[derive(Debug)]
@@ -121,9 +116,9 @@ struct Conn {
     unsent: Vec<u8>,
 }
 
-/// The event loop and its connections.
+/// The event loop and its connections; `W` is what its scenario asks to be woken for.
 #[derive(Debug)]
-pub struct Driver {
+pub struct Driver<W> {
     sources: Sources,
     clock: Clock,
     now_micros: u64,
@@ -135,14 +130,14 @@ pub struct Driver {
     dirty: Vec<usize>,
     /// Connections that have had their share of this turn's reading and may hold more: the edge will not come again.
     unread: Vec<ConnKey>,
-    wakes: BinaryHeap<Reverse<(u64, u64, Wake)>>,
+    wakes: BinaryHeap<Reverse<(u64, u64, W)>>,
     wakes_asked: u64,
     random: Random,
     /// What is counted and timed; bytes are counted by the driver, all else by the scenario.
     pub figures: RunFigures,
 }
 
-impl Driver {
+impl<W: Copy + Ord> Driver<W> {
     /// A driver without connections, against the server at `target`. `seed` is of masks and keys.
     ///
     /// # Errors
@@ -193,7 +188,7 @@ impl Driver {
     }
 
     /// Calls the scenario at this moment, or at once if it has gone by.
-    pub fn wake_at(&mut self, due_micros: u64, wake: Wake) {
+    pub fn wake_at(&mut self, due_micros: u64, wake: W) {
         self.wakes_asked += 1;
         self.wakes.push(Reverse((due_micros, self.wakes_asked, wake)));
     }
@@ -295,7 +290,7 @@ impl Driver {
     /// What the system says when waiting fails.
     pub fn run(
         &mut self,
-        scenario: &mut impl Scenario,
+        scenario: &mut impl Scenario<Wake = W>,
         interrupted: &AtomicBool,
         mut watch: impl FnMut(&mut Self),
     ) -> io::Result<()> {
@@ -356,7 +351,7 @@ impl Driver {
     }
 
     /// Calls the scenario for what is due.
-    fn wake(&mut self, scenario: &mut impl Scenario) {
+    fn wake(&mut self, scenario: &mut impl Scenario<Wake = W>) {
         while let Some(Reverse((due_micros, _, wake))) = self.wakes.peek().copied() {
             if due_micros > self.now_micros || scenario.is_done() {
                 break;
@@ -389,7 +384,7 @@ impl Driver {
     }
 
     /// Notices that a connection has come about, and sends what waited for the socket.
-    fn handle_writable(&mut self, scenario: &mut impl Scenario, key: ConnKey) {
+    fn handle_writable(&mut self, scenario: &mut impl Scenario<Wake = W>, key: ConnKey) {
         let Some(conn) = self.find(key) else { return };
         if !conn.connected {
             let user = conn.user;
@@ -413,7 +408,7 @@ impl Driver {
     /// Reads a connection, unless it stands in line for that already.
     fn handle_readable(
         &mut self,
-        scenario: &mut impl Scenario,
+        scenario: &mut impl Scenario<Wake = W>,
         key: ConnKey,
         is_ending: bool,
         buffer: &mut [u8],
@@ -426,7 +421,7 @@ impl Driver {
     }
 
     /// Reads to a short read, or to the very end where an end is announced; no more than one connection's share of a turn.
-    fn read_share(&mut self, scenario: &mut impl Scenario, key: ConnKey, buffer: &mut [u8]) {
+    fn read_share(&mut self, scenario: &mut impl Scenario<Wake = W>, key: ConnKey, buffer: &mut [u8]) {
         let mut share = buffer.len();
         while share > 0 {
             let Some(conn) = self.find(key) else { return };
@@ -469,7 +464,7 @@ impl Driver {
     /// `false` if the connection is no more.
     fn handle_bytes(
         &mut self,
-        scenario: &mut impl Scenario,
+        scenario: &mut impl Scenario<Wake = W>,
         key: ConnKey,
         user: u32,
         bytes: &mut [u8],
@@ -511,7 +506,7 @@ impl Driver {
     ///
     /// Over loopback a connection stands as soon as it is asked for. Where that shows only by its first event, that stands in
     /// line behind those of all who were told something meanwhile, and the wait would be the tool's.
-    fn flush(&mut self, scenario: &mut impl Scenario) {
+    fn flush(&mut self, scenario: &mut impl Scenario<Wake = W>) {
         while let Some(slot) = self.dirty.pop() {
             let Some(conn) = self.conns.get_mut(slot) else { continue };
             conn.is_dirty = false;
@@ -575,20 +570,22 @@ mod tests {
     }
 
     impl Scenario for Diary {
-        fn handle_wake(&mut self, driver: &mut Driver, wake: Wake, due_micros: u64) {
-            assert!(driver.now() >= due_micros, "{wake:?} came {} early", due_micros - driver.now());
-            self.told.push(format!("wake {} {}", wake.who, wake.what));
+        type Wake = u32;
+
+        fn handle_wake(&mut self, driver: &mut Driver<u32>, wake: u32, due_micros: u64) {
+            assert!(driver.now() >= due_micros, "{wake} came {} early", due_micros - driver.now());
+            self.told.push(format!("wake {wake}"));
         }
 
-        fn handle_connected(&mut self, _: &mut Driver, _: ConnKey, user: u32) {
+        fn handle_connected(&mut self, _: &mut Driver<u32>, _: ConnKey, user: u32) {
             self.told.push(format!("{user} connected"));
         }
 
-        fn handle_first_byte(&mut self, _: &mut Driver, _: ConnKey, user: u32) {
+        fn handle_first_byte(&mut self, _: &mut Driver<u32>, _: ConnKey, user: u32) {
             self.told.push(format!("{user} first byte"));
         }
 
-        fn handle_heard(&mut self, driver: &mut Driver, conn: ConnKey, user: u32, heard: Heard<'_>) {
+        fn handle_heard(&mut self, driver: &mut Driver<u32>, conn: ConnKey, user: u32, heard: Heard<'_>) {
             let Heard::Answer(answer) = heard else { panic!("{heard:?} is no answer") };
             let body = String::from_utf8_lossy(answer.body).into_owned();
             if self.closes_on == Some(&body) {
@@ -597,14 +594,14 @@ mod tests {
             self.told.push(format!("{user} heard {body}"));
         }
 
-        fn handle_ended(&mut self, _: &mut Driver, _: ConnKey, user: u32, ended: Ended) {
+        fn handle_ended(&mut self, _: &mut Driver<u32>, _: ConnKey, user: u32, ended: Ended) {
             let (failure, _) = ended.describe();
             self.told.push(format!("{user} ended: {failure:?}"));
         }
 
-        fn handle_interrupt(&mut self, driver: &mut Driver) {
+        fn handle_interrupt(&mut self, driver: &mut Driver<u32>) {
             self.told.push("interrupted".to_owned());
-            driver.wake_at(driver.now(), Wake { who: 9, what: 9 });
+            driver.wake_at(driver.now(), 9);
         }
 
         fn is_done(&self) -> bool {
@@ -635,7 +632,7 @@ mod tests {
     }
 
     /// Opens one connection, asks so often at once, and runs until the diary has so many entries.
-    fn play(address: SocketAddr, asks: usize, mut diary: Diary) -> (Driver, Vec<String>) {
+    fn play(address: SocketAddr, asks: usize, mut diary: Diary) -> (Driver<u32>, Vec<String>) {
         let mut driver = Driver::new(address, 1).unwrap();
         let conn = driver.open(7, Client::requests()).unwrap();
         driver.count_apart(conn);
@@ -648,11 +645,11 @@ mod tests {
     fn wakes_come_when_due_and_in_the_order_in_which_they_were_asked_for() {
         let mut driver = Driver::new("127.0.0.1:1".parse().unwrap(), 1).unwrap();
         for (due, who) in [(3000, 1), (1000, 2), (3000, 3), (0, 4)] {
-            driver.wake_at(due, Wake { who, what: 0 });
+            driver.wake_at(due, who);
         }
         let mut diary = Diary::of(4);
         driver.run(&mut diary, &AtomicBool::new(false), |_| ()).unwrap();
-        assert_eq!(diary.told, ["wake 4 0", "wake 2 0", "wake 1 0", "wake 3 0"]);
+        assert_eq!(diary.told, ["wake 4", "wake 2", "wake 1", "wake 3"]);
         assert!(driver.wakes.is_empty());
     }
 
@@ -685,15 +682,15 @@ mod tests {
         let conn = driver.open(7, Client::requests()).unwrap();
         driver.send(conn, |out| out.extend_from_slice(b"??"));
         // The wake comes long after everything else would have.
-        driver.wake_at(100_000, Wake { who: 0, what: 0 });
+        driver.wake_at(100_000, 0);
         driver.run(&mut diary, &AtomicBool::new(false), |_| ()).unwrap();
-        assert_eq!(diary.told, ["7 connected", "7 first byte", "7 heard a", "wake 0 0"]);
+        assert_eq!(diary.told, ["7 connected", "7 first byte", "7 heard a", "wake 0"]);
         assert!(!driver.send(conn, |_| panic!("nothing is encoded for a connection that is no more")));
     }
 
     #[test]
     fn key_of_a_closed_connection_does_not_reach_the_next_one() {
-        let mut driver = Driver::new(serve(&[]), 1).unwrap();
+        let mut driver = Driver::<u32>::new(serve(&[]), 1).unwrap();
         let old = driver.open(1, Client::requests()).unwrap();
         driver.close(old);
         let new = driver.open(2, Client::requests()).unwrap();
@@ -740,7 +737,7 @@ mod tests {
         full.recv().unwrap();
         // Two connect, are told a first byte, and the rest are answers.
         let mut diary = Diary::of(4 + FLOOD_ANSWERS + 1);
-        driver.wake_at(60_000_000, Wake { who: 0, what: 0 });
+        driver.wake_at(60_000_000, 0);
         driver.run(&mut diary, &AtomicBool::new(false), |_| ()).unwrap();
         let place = diary.told.iter().position(|told| told == "1 heard other");
         let place = place.expect("the other one was answered");
@@ -755,6 +752,6 @@ mod tests {
         let interrupted = AtomicBool::new(true);
         let mut diary = Diary::of(2);
         driver.run(&mut diary, &interrupted, |_| ()).unwrap();
-        assert_eq!(diary.told, ["interrupted", "wake 9 9"]);
+        assert_eq!(diary.told, ["interrupted", "wake 9"]);
     }
 }

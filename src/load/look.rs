@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::load::client::Heard;
-use crate::load::driver::{ConnKey, Driver, Ended, Scenario, Wake};
+use crate::load::driver::{ConnKey, Driver, Ended, Scenario};
 use crate::load::server_side::{Sample, ServerProbe};
 
 /// A scenario that is done when a look has been made, whatever else there would be to do.
@@ -21,7 +21,7 @@ struct Meanwhile<'a, S> {
 /// What the system says when it gives no thread, or when waiting fails.
 pub(super) fn look_meanwhile<S: Scenario>(
     probe: ServerProbe,
-    driver: &mut Driver,
+    driver: &mut Driver<S::Wake>,
     scenario: &mut S,
     interrupted: &AtomicBool,
 ) -> io::Result<Option<Sample>> {
@@ -39,27 +39,29 @@ pub(super) fn look_meanwhile<S: Scenario>(
 }
 
 impl<S: Scenario> Scenario for Meanwhile<'_, S> {
-    fn handle_wake(&mut self, driver: &mut Driver, wake: Wake, due_micros: u64) {
+    type Wake = S::Wake;
+
+    fn handle_wake(&mut self, driver: &mut Driver<S::Wake>, wake: S::Wake, due_micros: u64) {
         self.scenario.handle_wake(driver, wake, due_micros);
     }
 
-    fn handle_connected(&mut self, driver: &mut Driver, conn: ConnKey, user: u32) {
+    fn handle_connected(&mut self, driver: &mut Driver<S::Wake>, conn: ConnKey, user: u32) {
         self.scenario.handle_connected(driver, conn, user);
     }
 
-    fn handle_first_byte(&mut self, driver: &mut Driver, conn: ConnKey, user: u32) {
+    fn handle_first_byte(&mut self, driver: &mut Driver<S::Wake>, conn: ConnKey, user: u32) {
         self.scenario.handle_first_byte(driver, conn, user);
     }
 
-    fn handle_heard(&mut self, driver: &mut Driver, conn: ConnKey, user: u32, heard: Heard<'_>) {
+    fn handle_heard(&mut self, driver: &mut Driver<S::Wake>, conn: ConnKey, user: u32, heard: Heard<'_>) {
         self.scenario.handle_heard(driver, conn, user, heard);
     }
 
-    fn handle_ended(&mut self, driver: &mut Driver, conn: ConnKey, user: u32, ended: Ended) {
+    fn handle_ended(&mut self, driver: &mut Driver<S::Wake>, conn: ConnKey, user: u32, ended: Ended) {
         self.scenario.handle_ended(driver, conn, user, ended);
     }
 
-    fn handle_interrupt(&mut self, driver: &mut Driver) {
+    fn handle_interrupt(&mut self, driver: &mut Driver<S::Wake>) {
         self.scenario.handle_interrupt(driver);
     }
 

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::clock::Clock;
 use crate::ids::Transport;
+use crate::load::driver::Scenario;
 use crate::load::error::LoadError;
 use crate::load::interrupt::heed_interrupts;
 use crate::load::plan::{GRACE, Kind, LoadPlan, Stage, Stages, WAIT};
@@ -127,18 +128,23 @@ pub fn play(
     interrupted: &AtomicBool,
 ) -> Result<Measured, LoadError> {
     let progress = bar(plan, transport);
-    let seed = plan.seed.unwrap_or_else(|| Clock::start().now().unix.0);
-    let mut run = Run::new(target, plan.kind.connections_max(), seed, interrupted, progress.clone())?;
+    let setting = Setting { load: plan, target, interrupted, progress: &progress };
     let host = target.host.clone();
     let measured = match &plan.kind {
         Kind::Seed { stages, grace, wait } => {
             let (stages, grace, wait) = (stages.clone(), *grace, *wait);
-            play_seed(&mut run, SeedPlan { transport, stages, grace, wait, rounds_max: None, host })
+            play_seed(
+                &mut setting.run()?,
+                SeedPlan { transport, stages, grace, wait, rounds_max: None, host },
+            )
         }
         Kind::Ramp { users, within } => {
             let stages = Stages { from: 0, stages: vec![Stage { duration: *within, target: *users }] };
             let (grace, wait) = (GRACE, WAIT);
-            play_seed(&mut run, SeedPlan { transport, stages, grace, wait, rounds_max: Some(1), host })
+            play_seed(
+                &mut setting.run()?,
+                SeedPlan { transport, stages, grace, wait, rounds_max: Some(1), host },
+            )
         }
         Kind::Fanout { users, groups, publishes_per_second, warm_up, duration, interval } => {
             let plan = FanoutPlan {
@@ -152,7 +158,7 @@ pub fn play(
                 publish_over: Transport::Http,
                 host,
             };
-            play_fanout(&mut run, plan)
+            play_fanout(&mut setting.run()?, plan)
         }
         Kind::Idle { users, groups, connects_per_second, duration } => {
             let plan = VisitsPlan {
@@ -163,12 +169,7 @@ pub fn play(
                 groups: *groups,
                 host,
             };
-            let mut visits = Visits::start(&mut run.driver, plan);
-            run.go_on(&mut visits)?;
-            visits.hold(&mut run.driver, *duration);
-            run.go_on(&mut visits)?;
-            visits.finish(&mut run.driver);
-            run.measured(&mut visits)
+            play_visits(&mut setting.run()?, plan, Some(*duration))
         }
         Kind::Churn { groups, connects_per_second, duration, stay } => {
             let visits = (connects_per_second * duration.as_secs_f64()).ceil() as usize;
@@ -180,21 +181,50 @@ pub fn play(
                 groups: *groups,
                 host,
             };
-            let mut visits = Visits::start(&mut run.driver, plan);
-            run.go_on(&mut visits)?;
-            visits.finish(&mut run.driver);
-            run.measured(&mut visits)
+            play_visits(&mut setting.run()?, plan, None)
         }
     };
     progress.finish_and_clear();
     measured
 }
 
+/// What every run of a plan begins with.
+struct Setting<'a> {
+    load: &'a LoadPlan,
+    target: &'a Target,
+    interrupted: &'a AtomicBool,
+    progress: &'a ProgressBar,
+}
+
+impl<'a> Setting<'a> {
+    fn run<S: Scenario>(&self) -> Result<Run<'a, S>, LoadError> {
+        let connections = self.load.kind.connections_max();
+        let seed = self.load.seed.unwrap_or_else(|| Clock::start().now().unix.0);
+        Run::new(self.target, connections, seed, self.interrupted, self.progress.clone())
+    }
+}
+
+/// Lets visitors come, and either go again or be idle for so long.
+fn play_visits(
+    run: &mut Run<'_, Visits>,
+    plan: VisitsPlan,
+    idle: Option<Duration>,
+) -> Result<Measured, LoadError> {
+    let mut visits = Visits::start(&mut run.driver, plan);
+    run.go_on(&mut visits)?;
+    if let Some(duration) = idle {
+        visits.hold(&mut run.driver, duration);
+        run.go_on(&mut visits)?;
+    }
+    visits.finish(&mut run.driver);
+    run.measured(&mut visits)
+}
+
 /// Lets everybody come and the warm-up settle, and then measures. One that is interrupted before that tells of the warm-up.
 ///
 /// # Errors
 /// [`LoadError::System`] if waiting fails.
-pub fn play_fanout(run: &mut Run<'_>, plan: FanoutPlan) -> Result<Measured, LoadError> {
+pub fn play_fanout(run: &mut Run<'_, Fanout>, plan: FanoutPlan) -> Result<Measured, LoadError> {
     let mut fanout = Fanout::start(&mut run.driver, plan);
     run.go_on(&mut fanout)?;
     if !run.is_interrupted() {
@@ -206,7 +236,7 @@ pub fn play_fanout(run: &mut Run<'_>, plan: FanoutPlan) -> Result<Measured, Load
     run.measured(&mut fanout)
 }
 
-fn play_seed(run: &mut Run<'_>, plan: SeedPlan) -> Result<Measured, LoadError> {
+fn play_seed(run: &mut Run<'_, Seed>, plan: SeedPlan) -> Result<Measured, LoadError> {
     let mut seed = Seed::start(&mut run.driver, plan).map_err(LoadError::System)?;
     run.go_on(&mut seed)?;
     seed.finish(&mut run.driver);

@@ -24,13 +24,13 @@ pub struct Measured {
     pub server: Option<ServerSide>,
 }
 
-/// A run in the making.
+/// A run of a scenario, in the making.
 #[derive(Debug)]
-pub struct Run<'a> {
+pub struct Run<'a, S: Scenario> {
     target: &'a Target,
     interrupted: &'a AtomicBool,
     /// The driver, for what a scenario is started with.
-    pub driver: Driver,
+    pub driver: Driver<S::Wake>,
     progress: ProgressBar,
     before: Option<Sample>,
     cpu_micros_before: f64,
@@ -38,7 +38,7 @@ pub struct Run<'a> {
     resident_bytes_peak: Option<u64>,
 }
 
-impl<'a> Run<'a> {
+impl<'a, S: Scenario> Run<'a, S> {
     /// A run that has not begun.
     ///
     /// # Errors
@@ -77,13 +77,13 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// [`LoadError::System`] if waiting fails.
-    pub fn look<S: Scenario>(&mut self, scenario: &mut S) -> Result<(), LoadError> {
+    pub fn look(&mut self, scenario: &mut S) -> Result<(), LoadError> {
         let before = self.look_meanwhile(scenario)?;
         self.begin(before);
         Ok(())
     }
 
-    fn look_meanwhile<S: Scenario>(&mut self, scenario: &mut S) -> Result<Option<Sample>, LoadError> {
+    fn look_meanwhile(&mut self, scenario: &mut S) -> Result<Option<Sample>, LoadError> {
         let looked = look_meanwhile(self.target.probe, &mut self.driver, scenario, self.interrupted);
         looked.map_err(LoadError::System)
     }
@@ -108,10 +108,10 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// [`LoadError::System`] if waiting fails.
-    pub fn go_on<S: Scenario>(&mut self, scenario: &mut S) -> Result<(), LoadError> {
+    pub fn go_on(&mut self, scenario: &mut S) -> Result<(), LoadError> {
         let (probe, progress, peak) = (self.target.probe, &self.progress, &mut self.resident_bytes_peak);
         let mut second = (self.driver.now(), own_cpu_micros());
-        let watch = |driver: &mut Driver| {
+        let watch = |driver: &mut Driver<S::Wake>| {
             *peak = (*peak).max(probe.resident_bytes());
             let (wall_micros, cpu_micros) = ((driver.now() - second.0) as f64, own_cpu_micros());
             let figures = &mut driver.figures;
@@ -138,7 +138,7 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// [`LoadError::System`] if waiting fails.
-    pub fn measured<S: Scenario>(&mut self, scenario: &mut S) -> Result<Measured, LoadError> {
+    pub fn measured(&mut self, scenario: &mut S) -> Result<Measured, LoadError> {
         let mut figures = std::mem::take(&mut self.driver.figures);
         figures.tool_cpu_seconds = (own_cpu_micros() - self.cpu_micros_before) / 1e6;
         figures.wall_seconds = (self.driver.now() - self.wall_micros_before) as f64 / 1e6;

@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 
 use crate::clock::Clock;
 use crate::ids::{GroupId, Seq, Transport};
+use crate::load::driver::Scenario;
 use crate::load::error::LoadError;
 use crate::load::figures::{Latencies, RunFigures};
 use crate::load::play::play_fanout;
@@ -102,7 +103,11 @@ impl Flow {
 }
 
 impl Bench<'_> {
-    fn run<'a>(&'a mut self, target: &'a Target, connections: usize) -> Result<Run<'a>, LoadError> {
+    fn run<'a, S: Scenario>(
+        &'a mut self,
+        target: &'a Target,
+        connections: usize,
+    ) -> Result<Run<'a, S>, LoadError> {
         self.seed += 1;
         Run::new(target, connections, self.seed, self.interrupted, ProgressBar::hidden())
     }

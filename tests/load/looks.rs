@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use geoloop::load::client::Heard;
-use geoloop::load::driver::{ConnKey, Driver, Ended, Scenario, Wake};
+use geoloop::load::driver::{ConnKey, Driver, Ended, Scenario};
 use geoloop::load::run::Run;
 use indicatif::ProgressBar;
 
@@ -25,20 +25,22 @@ fn scrape(connections: u64) -> Reply {
 struct Beating(Sender<()>);
 
 impl Scenario for Beating {
-    fn handle_wake(&mut self, driver: &mut Driver, wake: Wake, _: u64) {
+    type Wake = ();
+
+    fn handle_wake(&mut self, driver: &mut Driver<()>, (): (), _: u64) {
         self.0.send(()).expect("the test counts");
-        driver.wake_at(driver.now() + 1000, wake);
+        driver.wake_at(driver.now() + 1000, ());
     }
 
-    fn handle_connected(&mut self, _: &mut Driver, _: ConnKey, _: u32) {}
+    fn handle_connected(&mut self, _: &mut Driver<()>, _: ConnKey, _: u32) {}
 
-    fn handle_first_byte(&mut self, _: &mut Driver, _: ConnKey, _: u32) {}
+    fn handle_first_byte(&mut self, _: &mut Driver<()>, _: ConnKey, _: u32) {}
 
-    fn handle_heard(&mut self, _: &mut Driver, _: ConnKey, _: u32, _: Heard<'_>) {}
+    fn handle_heard(&mut self, _: &mut Driver<()>, _: ConnKey, _: u32, _: Heard<'_>) {}
 
-    fn handle_ended(&mut self, _: &mut Driver, _: ConnKey, _: u32, _: Ended) {}
+    fn handle_ended(&mut self, _: &mut Driver<()>, _: ConnKey, _: u32, _: Ended) {}
 
-    fn handle_interrupt(&mut self, _: &mut Driver) {}
+    fn handle_interrupt(&mut self, _: &mut Driver<()>) {}
 
     fn is_done(&self) -> bool {
         true
@@ -70,7 +72,7 @@ fn users_go_on_while_the_server_is_looked_at() {
     let interrupted = AtomicBool::new(false);
     let mut run = Run::new(&target, 1, 1, &interrupted, ProgressBar::hidden()).expect("it can be made");
     let mut beating = Beating(sender);
-    run.driver.wake_at(0, Wake { who: 0, what: 0 });
+    run.driver.wake_at(0, ());
     run.look(&mut beating).expect("the loop runs");
     let measured = run.measured(&mut beating).expect("the loop runs");
     let server = measured.server.expect("both looks were answered");

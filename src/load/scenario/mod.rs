@@ -19,12 +19,12 @@ pub const PARK_MS: u32 = 60_000;
 const IDLE_MICROS_MIN: u64 = 1_000_000;
 
 /// Counts what went wrong for a user, in words if it is among the first of its kind.
-fn note(driver: &mut Driver, failure: Failure, user: usize, what: &dyn std::fmt::Display) {
+fn note<W: Copy + Ord>(driver: &mut Driver<W>, failure: Failure, user: usize, what: &dyn std::fmt::Display) {
     driver.figures.failures.note(failure, || format!("user {user}: {what}"));
 }
 
 /// Holds the ETag of a short poll's answer against the update that it is about; one that was made up has none.
-fn check_tag(driver: &mut Driver, user: usize, answer: &Answer<'_>, owed: Option<Seq>) {
+fn check_tag<W: Copy + Ord>(driver: &mut Driver<W>, user: usize, answer: &Answer<'_>, owed: Option<Seq>) {
     if answer.etag == owed {
         return;
     }

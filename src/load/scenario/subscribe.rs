@@ -69,9 +69,9 @@ impl Subscription {
     ///
     /// # Errors
     /// What the system says when it gives no socket.
-    pub fn open(
+    pub fn open<W: Copy + Ord>(
         &mut self,
-        driver: &mut Driver,
+        driver: &mut Driver<W>,
         user: u32,
         group: GroupId,
         host: &str,
@@ -101,7 +101,7 @@ impl Subscription {
     ///
     /// # Errors
     /// What the system says when it gives no socket.
-    pub fn reopen(&mut self, driver: &mut Driver, user: u32) -> std::io::Result<ConnKey> {
+    pub fn reopen<W: Copy + Ord>(&mut self, driver: &mut Driver<W>, user: u32) -> std::io::Result<ConnKey> {
         if let Some(conn) = self.conn.take() {
             driver.close(conn);
         }
@@ -117,9 +117,9 @@ impl Subscription {
     }
 
     /// What else it hears than answers and updates; a STOMP connection sends CONNECT and SUBSCRIBE once it is upgraded.
-    pub fn handle_heard(
+    pub fn handle_heard<W: Copy + Ord>(
         &self,
-        driver: &mut Driver,
+        driver: &mut Driver<W>,
         conn: ConnKey,
         group: GroupId,
         heard: &Heard<'_>,
@@ -184,7 +184,7 @@ fn encode_stomp_subscribe(out: &mut Vec<u8>, group: GroupId, mask: [u8; 4]) {
 }
 
 /// A new key for a handshake (RFC 6455, section 4.1).
-pub(super) fn new_key(driver: &mut Driver) -> [u8; 24] {
+pub(super) fn new_key<W: Copy + Ord>(driver: &mut Driver<W>) -> [u8; 24] {
     let mut nonce = [0; 16];
     for part in nonce.chunks_exact_mut(4) {
         part.copy_from_slice(&driver.random().number().to_be_bytes());

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::ids::{GroupId, Seq, Transport};
 use crate::load::client::{Answer, Heard};
-use crate::load::driver::{ConnKey, Driver, Ended, Scenario, Wake};
+use crate::load::driver::{ConnKey, Driver, Ended, Scenario};
 use crate::load::figures::Failure;
 use crate::load::scenario::ask::Ask;
 use crate::load::scenario::subscribe::{Opening, Subscription};
@@ -29,10 +29,17 @@ const PATIENCE_MICROS: u64 = 30_000_000;
 const SWEEP_MICROS: u64 = 1_000_000;
 
 /// What the scenario asks to be woken for.
-const COME: u32 = 0;
-const LEAVE: u32 = 1;
-const SWEEP: u32 = 2;
-const HELD: u32 = 3;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    /// The next visitor is to come.
+    Come,
+    /// This one is to leave.
+    Leave(u32),
+    /// Somebody may have waited too long.
+    Sweep,
+    /// All have been idle for long enough.
+    Held,
+}
 
 /// How a run of this scenario is set up.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,7 +102,7 @@ pub struct Visits {
 impl Visits {
     /// Nobody is there yet. The driver's next run lasts until everyone is in, or has gone again if they do.
     #[must_use]
-    pub fn start(driver: &mut Driver, plan: VisitsPlan) -> Self {
+    pub fn start(driver: &mut Driver<Wake>, plan: VisitsPlan) -> Self {
         let visitor =
             |_| Visitor { doing: Doing::Away, subscription: Subscription::new(plan.transport), asked: 0 };
         let visits = Self {
@@ -110,19 +117,19 @@ impl Visits {
             holding: false,
             is_interrupted: false,
         };
-        driver.wake_at(visits.due(0), Wake { who: 0, what: COME });
-        driver.wake_at(visits.began + SWEEP_MICROS, Wake { who: 0, what: SWEEP });
+        driver.wake_at(visits.due(0), Wake::Come);
+        driver.wake_at(visits.began + SWEEP_MICROS, Wake::Sweep);
         visits
     }
 
     /// The driver's next run lasts this long, with everyone idle.
-    pub fn hold(&mut self, driver: &mut Driver, duration: Duration) {
+    pub fn hold(&mut self, driver: &mut Driver<Wake>, duration: Duration) {
         self.holding = true;
-        driver.wake_at(driver.now() + duration.as_micros() as u64, Wake { who: 0, what: HELD });
+        driver.wake_at(driver.now() + duration.as_micros() as u64, Wake::Held);
     }
 
     /// Sums up, once the run is over.
-    pub fn finish(&self, driver: &mut Driver) {
+    pub fn finish(&self, driver: &mut Driver<Wake>) {
         driver.figures.seconds = (driver.now() - self.began) as f64 / 1e6;
     }
 
@@ -135,7 +142,7 @@ impl Visits {
         GroupId::new(self.first_group + place).expect("six digits are a group")
     }
 
-    fn handle_come(&mut self, driver: &mut Driver) {
+    fn handle_come(&mut self, driver: &mut Driver<Wake>) {
         // One at a time: what it says goes out, and the clock is read, before the next is looked at.
         if self.come < self.visitors.len() {
             let (number, intended) = (self.come, self.due(self.come));
@@ -151,25 +158,25 @@ impl Visits {
             }
         }
         if self.come < self.visitors.len() {
-            driver.wake_at(self.due(self.come), Wake { who: 0, what: COME });
+            driver.wake_at(self.due(self.come), Wake::Come);
         }
     }
 
     /// A short poll is sent as soon as the connection stands; everyone else's first words were given to it before.
-    fn handle_stands(&mut self, driver: &mut Driver, number: usize, conn: ConnKey) {
+    fn handle_stands(&mut self, driver: &mut Driver<Wake>, number: usize, conn: ConnKey) {
         let is_opening = matches!(self.visitors[number].doing, Doing::Opening { .. });
         if self.plan.transport == Transport::ShortPoll && is_opening {
             self.send_poll(driver, number, conn);
         }
     }
 
-    fn send_poll(&mut self, driver: &mut Driver, number: usize, conn: ConnKey) {
+    fn send_poll(&mut self, driver: &mut Driver<Wake>, number: usize, conn: ConnKey) {
         self.visitors[number].asked = driver.now();
         let group = self.group(number);
         driver.send(conn, |out| Ask::Current(None).encode(out, group, &self.plan.host));
     }
 
-    fn handle_open(&mut self, driver: &mut Driver, number: usize) {
+    fn handle_open(&mut self, driver: &mut Driver<Wake>, number: usize) {
         let Doing::Opening { intended } = self.visitors[number].doing else { return };
         driver.figures.opening.record(driver.now() - intended);
         driver.figures.opened += 1;
@@ -177,11 +184,11 @@ impl Visits {
         self.visitors[number].doing = Doing::Open;
         if let Some(stay) = self.plan.stay {
             let until = driver.now() + stay.as_micros() as u64;
-            driver.wake_at(until, Wake { who: number as u32, what: LEAVE });
+            driver.wake_at(until, Wake::Leave(number as u32));
         }
     }
 
-    fn handle_answer(&mut self, driver: &mut Driver, number: usize, answer: &Answer<'_>) {
+    fn handle_answer(&mut self, driver: &mut Driver<Wake>, number: usize, answer: &Answer<'_>) {
         driver.figures.http_reqs += 1;
         if !matches!(answer.status, 200 | 204) {
             driver.figures.http_req_failed += 1;
@@ -208,7 +215,7 @@ impl Visits {
     }
 
     /// Whether the server may end this one's connection as it is: nothing was asked on it for long.
-    fn is_idle(&self, driver: &Driver, number: usize) -> bool {
+    fn is_idle(&self, driver: &Driver<Wake>, number: usize) -> bool {
         let Visitor { doing, asked, .. } = self.visitors[number];
         self.plan.transport == Transport::ShortPoll
             && doing == Doing::Open
@@ -216,7 +223,7 @@ impl Visits {
     }
 
     /// Polls on a new connection.
-    fn poll_anew(&mut self, driver: &mut Driver, number: usize) {
+    fn poll_anew(&mut self, driver: &mut Driver<Wake>, number: usize) {
         self.visitors[number].doing = Doing::Reopening { since: driver.now() };
         match self.visitors[number].subscription.reopen(driver, number as u32) {
             Ok(conn) => self.send_poll(driver, number, conn),
@@ -225,7 +232,7 @@ impl Visits {
     }
 
     /// A WebSocket says that it goes and waits for the answer; everyone else just hangs up.
-    fn handle_leave(&mut self, driver: &mut Driver, number: usize) {
+    fn handle_leave(&mut self, driver: &mut Driver<Wake>, number: usize) {
         let visitor = &mut self.visitors[number];
         let (Doing::Open | Doing::Reopening { .. }, Some(conn)) =
             (visitor.doing, visitor.subscription.conn())
@@ -244,12 +251,12 @@ impl Visits {
     }
 
     /// It has done all that it came for.
-    fn handle_left(&mut self, driver: &mut Driver, number: usize) {
+    fn handle_left(&mut self, driver: &mut Driver<Wake>, number: usize) {
         driver.figures.iterations += 1;
         self.handle_gone(driver, number);
     }
 
-    fn handle_gone(&mut self, driver: &mut Driver, number: usize) {
+    fn handle_gone(&mut self, driver: &mut Driver<Wake>, number: usize) {
         let visitor = &mut self.visitors[number];
         if matches!(visitor.doing, Doing::Opening { .. }) {
             self.settled += 1;
@@ -262,14 +269,20 @@ impl Visits {
         self.present -= 1;
     }
 
-    fn fail(&mut self, driver: &mut Driver, number: usize, failure: Failure, what: &dyn std::fmt::Display) {
+    fn fail(
+        &mut self,
+        driver: &mut Driver<Wake>,
+        number: usize,
+        failure: Failure,
+        what: &dyn std::fmt::Display,
+    ) {
         note(driver, failure, number, what);
         if self.visitors[number].doing != Doing::Gone {
             self.handle_gone(driver, number);
         }
     }
 
-    fn sweep(&mut self, driver: &mut Driver) {
+    fn sweep(&mut self, driver: &mut Driver<Wake>) {
         let now = driver.now();
         for number in 0..self.come {
             let since = match self.visitors[number].doing {
@@ -281,31 +294,33 @@ impl Visits {
                 self.fail(driver, number, Failure::Timeout, &"no answer");
             }
         }
-        driver.wake_at(now + SWEEP_MICROS, Wake { who: 0, what: SWEEP });
+        driver.wake_at(now + SWEEP_MICROS, Wake::Sweep);
     }
 }
 
 impl Scenario for Visits {
-    fn handle_wake(&mut self, driver: &mut Driver, wake: Wake, _: u64) {
-        match wake.what {
-            COME => self.handle_come(driver),
-            LEAVE => self.handle_leave(driver, wake.who as usize),
-            SWEEP => self.sweep(driver),
-            _ => self.holding = false,
+    type Wake = Wake;
+
+    fn handle_wake(&mut self, driver: &mut Driver<Wake>, wake: Wake, _: u64) {
+        match wake {
+            Wake::Come => self.handle_come(driver),
+            Wake::Leave(number) => self.handle_leave(driver, number as usize),
+            Wake::Sweep => self.sweep(driver),
+            Wake::Held => self.holding = false,
         }
     }
 
-    fn handle_connected(&mut self, driver: &mut Driver, conn: ConnKey, user: u32) {
+    fn handle_connected(&mut self, driver: &mut Driver<Wake>, conn: ConnKey, user: u32) {
         self.handle_stands(driver, user as usize, conn);
     }
 
-    fn handle_first_byte(&mut self, driver: &mut Driver, _: ConnKey, user: u32) {
+    fn handle_first_byte(&mut self, driver: &mut Driver<Wake>, _: ConnKey, user: u32) {
         if let Doing::Opening { intended } = self.visitors[user as usize].doing {
             driver.figures.first_byte.record(driver.now() - intended);
         }
     }
 
-    fn handle_heard(&mut self, driver: &mut Driver, conn: ConnKey, user: u32, heard: Heard<'_>) {
+    fn handle_heard(&mut self, driver: &mut Driver<Wake>, conn: ConnKey, user: u32, heard: Heard<'_>) {
         let number = user as usize;
         match heard {
             Heard::Answer(answer) => self.handle_answer(driver, number, &answer),
@@ -322,7 +337,7 @@ impl Scenario for Visits {
         }
     }
 
-    fn handle_ended(&mut self, driver: &mut Driver, _: ConnKey, user: u32, ended: Ended) {
+    fn handle_ended(&mut self, driver: &mut Driver<Wake>, _: ConnKey, user: u32, ended: Ended) {
         let number = user as usize;
         self.visitors[number].subscription.take_conn();
         if matches!(ended, Ended::ByServer) && self.is_idle(driver, number) {
@@ -337,7 +352,7 @@ impl Scenario for Visits {
         }
     }
 
-    fn handle_interrupt(&mut self, _: &mut Driver) {
+    fn handle_interrupt(&mut self, _: &mut Driver<Wake>) {
         self.is_interrupted = true;
     }
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::ids::{GroupId, Seq, Transport};
 use crate::load::client::Heard;
-use crate::load::driver::{ConnKey, Driver, Ended, Scenario, Wake};
+use crate::load::driver::{ConnKey, Driver, Ended, Scenario};
 use crate::load::figures::Failure;
 use crate::load::ledger::{Ledger, ListenerId, Owed, Verdict};
 use crate::load::scenario::subscribe::{Opening, Subscription};
@@ -46,10 +46,17 @@ const LOOK_MICROS: u64 = 1000;
 const MEMBERS: u64 = 10;
 
 /// What the scenario asks to be woken for.
-const PUBLISH: u32 = 0;
-const LOOK: u32 = 1;
-const POLL: u32 = 2;
-const SWEEP: u32 = 3;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    /// A publish is due, or the end of publishing.
+    Publish,
+    /// It may be quiet by now.
+    Look,
+    /// This subscriber's short poll is due.
+    Poll(u32),
+    /// Somebody may have waited too long to get in.
+    Sweep,
+}
 
 /// How a run of this scenario is set up.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,7 +155,7 @@ pub struct Fanout {
 impl Fanout {
     /// Begins to open subscribers and publishers; the driver's next run lasts until the warm-up has settled.
     #[must_use]
-    pub fn start(driver: &mut Driver, plan: FanoutPlan) -> Self {
+    pub fn start(driver: &mut Driver<Wake>, plan: FanoutPlan) -> Self {
         // Groups that nobody else has, so that what others left there is not taken for ours.
         let first = 100_000 + u64::from(driver.random().number() % 800_000);
         let publishers = (0..plan.groups as u64)
@@ -194,20 +201,20 @@ impl Fanout {
             polls_under_way: 0,
             conflated_before: 0,
         };
-        driver.wake_at(driver.now() + SWEEP_MICROS, Wake { who: 0, what: SWEEP });
+        driver.wake_at(driver.now() + SWEEP_MICROS, Wake::Sweep);
         fanout.go_on_opening(driver);
         fanout
     }
 
     /// From a quiet moment on, everything counts: the driver's next run lasts until the measured publishes have settled.
-    pub fn measure(&mut self, driver: &mut Driver) {
+    pub fn measure(&mut self, driver: &mut Driver<Wake>) {
         driver.figures.begin_anew();
         self.conflated_before = self.ledger.conflated();
         self.publish_for(driver, self.plan.duration);
     }
 
     /// Holds everybody to what they are owed, once the measured run is over.
-    pub fn finish(&mut self, driver: &mut Driver) {
+    pub fn finish(&mut self, driver: &mut Driver<Wake>) {
         self.ledger.settle();
         driver.figures.failures.merge(self.ledger.failures());
         // What came late is told as late: a rate is over all the time that it took.
@@ -233,7 +240,7 @@ impl Fanout {
     }
 
     /// Opens as many as may be on their way at once; behind the last one publishing begins.
-    fn go_on_opening(&mut self, driver: &mut Driver) {
+    fn go_on_opening(&mut self, driver: &mut Driver<Wake>) {
         while self.next_to_open < self.everyone() && self.next_to_open - self.open < OPENING_MAX {
             self.open_next(driver);
         }
@@ -242,7 +249,7 @@ impl Fanout {
         }
     }
 
-    fn open_next(&mut self, driver: &mut Driver) {
+    fn open_next(&mut self, driver: &mut Driver<Wake>) {
         let number = self.next_to_open;
         self.next_to_open += 1;
         let host = &self.plan.host;
@@ -273,13 +280,13 @@ impl Fanout {
     }
 
     /// One more is open, or will never be.
-    fn count_open(&mut self, driver: &mut Driver) {
+    fn count_open(&mut self, driver: &mut Driver<Wake>) {
         self.open += 1;
         self.go_on_opening(driver);
     }
 
     /// Gives those up that take too long to get in.
-    fn sweep(&mut self, driver: &mut Driver) {
+    fn sweep(&mut self, driver: &mut Driver<Wake>) {
         if self.phase != Phase::Opening {
             return;
         }
@@ -301,17 +308,17 @@ impl Fanout {
                 }
             }
         }
-        driver.wake_at(now + SWEEP_MICROS, Wake { who: 0, what: SWEEP });
+        driver.wake_at(now + SWEEP_MICROS, Wake::Sweep);
     }
 
-    fn publish_for(&mut self, driver: &mut Driver, duration: Duration) {
+    fn publish_for(&mut self, driver: &mut Driver<Wake>, duration: Duration) {
         self.phase = Phase::Publishing;
         self.sent = 0;
         self.to_send = (self.plan.publishes_per_second * duration.as_secs_f64()) as u64;
         // The first one is due a step from now.
         self.began = driver.now();
         self.publishes_end = self.began + duration.as_micros() as u64;
-        driver.wake_at(self.due(0).min(self.publishes_end), Wake { who: 0, what: PUBLISH });
+        driver.wake_at(self.due(0).min(self.publishes_end), Wake::Publish);
         self.begin_polling(driver);
     }
 
@@ -320,7 +327,7 @@ impl Fanout {
         self.began + ((number + 1) as f64 * 1e6 / self.plan.publishes_per_second) as u64
     }
 
-    fn handle_due(&mut self, driver: &mut Driver) {
+    fn handle_due(&mut self, driver: &mut Driver<Wake>) {
         if self.phase != Phase::Publishing {
             return;
         }
@@ -333,25 +340,25 @@ impl Fanout {
         // The last one may be due before the end, and polls go on until that.
         let next = if self.sent < self.to_send { self.due(self.sent) } else { self.publishes_end };
         if next > driver.now() {
-            return driver.wake_at(next, Wake { who: 0, what: PUBLISH });
+            return driver.wake_at(next, Wake::Publish);
         }
         self.phase = Phase::Settling { until: driver.now() + SETTLE_MICROS_MAX };
         self.look(driver);
     }
 
-    fn look(&mut self, driver: &mut Driver) {
+    fn look(&mut self, driver: &mut Driver<Wake>) {
         let Phase::Settling { until } = self.phase else { return };
         let answered = self.publishers.iter().all(|publisher| publisher.unanswered.is_empty());
         let is_settled = answered && self.polls_under_way == 0 && self.ledger.is_settled();
         if is_settled || driver.now() >= until {
             self.phase = Phase::Quiet;
         } else {
-            driver.wake_at(driver.now() + LOOK_MICROS, Wake { who: 0, what: LOOK });
+            driver.wake_at(driver.now() + LOOK_MICROS, Wake::Look);
         }
     }
 
     /// A subscriber listens from now on; a poller polls.
-    fn handle_open(&mut self, driver: &mut Driver, number: usize) {
+    fn handle_open(&mut self, driver: &mut Driver<Wake>, number: usize) {
         let subscriber = &mut self.subscribers[number];
         if subscriber.is_open {
             return;
@@ -368,7 +375,7 @@ impl Fanout {
     }
 
     /// Takes an update that somebody was told of, and says whether it counts: what was published before does not.
-    fn hear(&mut self, driver: &mut Driver, number: usize, body: &[u8]) -> bool {
+    fn hear(&mut self, driver: &mut Driver<Wake>, number: usize, body: &[u8]) -> bool {
         let listener = match number.checked_sub(self.subscribers.len()) {
             None => self.subscribers[number].listener,
             Some(place) => self.publishers[place].listener,
@@ -396,14 +403,14 @@ impl Fanout {
     }
 
     /// Requests that ended without an answer, by when they were due.
-    fn count_unanswered(&self, driver: &mut Driver, due: impl IntoIterator<Item = u64>) {
+    fn count_unanswered(&self, driver: &mut Driver<Wake>, due: impl IntoIterator<Item = u64>) {
         let requests = due.into_iter().filter(|due| self.counts(*due)).count() as u64;
         driver.figures.http_reqs += requests;
         driver.figures.http_req_failed += requests;
     }
 
     /// Whether one that asks has asked nothing for so long that the server may hang up: it connects anew when it has to.
-    fn is_idle(&self, driver: &Driver, number: usize) -> bool {
+    fn is_idle(&self, driver: &Driver<Wake>, number: usize) -> bool {
         let (is_idle, since) = match number.checked_sub(self.subscribers.len()) {
             None => {
                 let subscriber = &self.subscribers[number];
@@ -420,7 +427,13 @@ impl Fanout {
     }
 
     /// A subscriber is no more.
-    fn lose(&mut self, driver: &mut Driver, number: usize, failure: Failure, what: &dyn std::fmt::Display) {
+    fn lose(
+        &mut self,
+        driver: &mut Driver<Wake>,
+        number: usize,
+        failure: Failure,
+        what: &dyn std::fmt::Display,
+    ) {
         note(driver, failure, number, what);
         let subscriber = &mut self.subscribers[number];
         if let Some(conn) = subscriber.subscription.take_conn() {
@@ -440,16 +453,18 @@ impl Fanout {
 }
 
 impl Scenario for Fanout {
-    fn handle_wake(&mut self, driver: &mut Driver, wake: Wake, due_micros: u64) {
-        match wake.what {
-            PUBLISH => self.handle_due(driver),
-            LOOK => self.look(driver),
-            SWEEP => self.sweep(driver),
-            _ => self.poll(driver, wake.who as usize, due_micros),
+    type Wake = Wake;
+
+    fn handle_wake(&mut self, driver: &mut Driver<Wake>, wake: Wake, due_micros: u64) {
+        match wake {
+            Wake::Publish => self.handle_due(driver),
+            Wake::Look => self.look(driver),
+            Wake::Sweep => self.sweep(driver),
+            Wake::Poll(number) => self.poll(driver, number as usize, due_micros),
         }
     }
 
-    fn handle_connected(&mut self, driver: &mut Driver, _: ConnKey, user: u32) {
+    fn handle_connected(&mut self, driver: &mut Driver<Wake>, _: ConnKey, user: u32) {
         let number = user as usize;
         if let Some(place) = number.checked_sub(self.subscribers.len()) {
             if self.publishes_over_http() {
@@ -460,9 +475,9 @@ impl Scenario for Fanout {
         }
     }
 
-    fn handle_first_byte(&mut self, _: &mut Driver, _: ConnKey, _: u32) {}
+    fn handle_first_byte(&mut self, _: &mut Driver<Wake>, _: ConnKey, _: u32) {}
 
-    fn handle_heard(&mut self, driver: &mut Driver, conn: ConnKey, user: u32, heard: Heard<'_>) {
+    fn handle_heard(&mut self, driver: &mut Driver<Wake>, conn: ConnKey, user: u32, heard: Heard<'_>) {
         let number = user as usize;
         if let Some(place) = number.checked_sub(self.subscribers.len()) {
             return self.handle_publisher_heard(driver, conn, place, &heard);
@@ -491,7 +506,7 @@ impl Scenario for Fanout {
         }
     }
 
-    fn handle_ended(&mut self, driver: &mut Driver, _: ConnKey, user: u32, ended: Ended) {
+    fn handle_ended(&mut self, driver: &mut Driver<Wake>, _: ConnKey, user: u32, ended: Ended) {
         let number = user as usize;
         let (failure, what) = ended.describe();
         let was_idle = matches!(ended, Ended::ByServer) && self.is_idle(driver, number);
@@ -515,7 +530,7 @@ impl Scenario for Fanout {
         self.lose_publisher(driver, place, failure, &what);
     }
 
-    fn handle_interrupt(&mut self, driver: &mut Driver) {
+    fn handle_interrupt(&mut self, driver: &mut Driver<Wake>) {
         match self.phase {
             Phase::Opening => self.phase = Phase::Quiet,
             Phase::Publishing => {

@@ -2,27 +2,27 @@
 
 use crate::ids::Transport;
 use crate::load::client::Answer;
-use crate::load::driver::{Driver, Wake};
+use crate::load::driver::Driver;
 use crate::load::figures::Failure;
 use crate::load::ledger::PollVerdict;
 use crate::load::scenario::ask::Ask;
-use crate::load::scenario::fanout::{Fanout, POLL, Phase};
+use crate::load::scenario::fanout::{Fanout, Phase, Wake};
 use crate::load::scenario::{PARK_MS, check_tag, note};
 
 impl Fanout {
     /// Short polls of different users are spread evenly over the interval; they go on while there are publishes.
-    pub(super) fn begin_polling(&mut self, driver: &mut Driver) {
+    pub(super) fn begin_polling(&mut self, driver: &mut Driver<Wake>) {
         if self.plan.transport != Transport::ShortPoll || self.subscribers.is_empty() {
             return;
         }
         let (interval, count) = (self.plan.interval.as_micros() as u64, self.subscribers.len() as u64);
         for (number, subscriber) in self.subscribers.iter_mut().enumerate() {
             subscriber.poll_due = driver.now() + interval * (number as u64 + 1) / count;
-            driver.wake_at(subscriber.poll_due, Wake { who: number as u32, what: POLL });
+            driver.wake_at(subscriber.poll_due, Wake::Poll(number as u32));
         }
     }
 
-    pub(super) fn poll(&mut self, driver: &mut Driver, number: usize, due: u64) {
+    pub(super) fn poll(&mut self, driver: &mut Driver<Wake>, number: usize, due: u64) {
         let subscriber = &self.subscribers[number];
         // One at a time: what the phase before was not answered to may still be.
         if subscriber.polling.is_some() || subscriber.listener.is_none() {
@@ -49,7 +49,7 @@ impl Fanout {
 
     pub(super) fn handle_short_poll_answer(
         &mut self,
-        driver: &mut Driver,
+        driver: &mut Driver<Wake>,
         number: usize,
         answer: &Answer<'_>,
     ) {
@@ -113,12 +113,12 @@ impl Fanout {
             subscriber.poll_due += self.plan.interval.as_micros() as u64;
         }
         // The first poll of this phase may have come due while one of the phase before was under way.
-        driver.wake_at(subscriber.poll_due, Wake { who: number as u32, what: POLL });
+        driver.wake_at(subscriber.poll_due, Wake::Poll(number as u32));
     }
 
     /// A poller has this update, and with it knows better than all that it was passed over for. Of what was published in
     /// this phase that is caught up with which every poller had time to poll for: the rest would be told by the quickest alone.
-    pub(super) fn record_seen(&self, driver: &mut Driver, intended: u64, passed_over: u64) {
+    pub(super) fn record_seen(&self, driver: &mut Driver<Wake>, intended: u64, passed_over: u64) {
         let step_micros = self.plan.groups as f64 * 1e6 / self.plan.publishes_per_second;
         let last = self.publishes_end.saturating_sub(self.plan.interval.as_micros() as u64);
         for place in 0..=passed_over {
@@ -140,7 +140,7 @@ impl Fanout {
 
     pub(super) fn handle_long_poll_answer(
         &mut self,
-        driver: &mut Driver,
+        driver: &mut Driver<Wake>,
         number: usize,
         answer: &Answer<'_>,
     ) {
@@ -171,7 +171,7 @@ impl Fanout {
     }
 
     /// Connects a subscriber anew that was told that its connection ends.
-    pub(super) fn reopen(&mut self, driver: &mut Driver, number: usize) {
+    pub(super) fn reopen(&mut self, driver: &mut Driver<Wake>, number: usize) {
         if let Err(error) = self.subscribers[number].subscription.reopen(driver, number as u32) {
             self.lose(driver, number, Failure::Connect, &error);
         }

@@ -7,12 +7,12 @@ use crate::load::driver::{ConnKey, Driver};
 use crate::load::figures::Failure;
 use crate::load::ledger::Owed;
 use crate::load::scenario::ask::Ask;
-use crate::load::scenario::fanout::{Fanout, MEMBERS, Publisher};
+use crate::load::scenario::fanout::{Fanout, MEMBERS, Publisher, Wake};
 use crate::load::scenario::subscribe::Opening;
 use crate::wire::stomp::encode::encode_send;
 
 impl Fanout {
-    pub(super) fn publish(&mut self, driver: &mut Driver, place: usize, due: u64) {
+    pub(super) fn publish(&mut self, driver: &mut Driver<Wake>, place: usize, due: u64) {
         let publisher = &self.publishers[place];
         // One that was cut connects anew when it has something to say, so a server that always cuts is not stormed.
         if publisher.connection.conn().is_none() && !publisher.is_gone && self.publishes_over_http() {
@@ -33,7 +33,7 @@ impl Fanout {
         self.send_publish(driver, conn, group, number);
     }
 
-    pub(super) fn send_publish(&self, driver: &mut Driver, conn: ConnKey, group: GroupId, number: u64) {
+    pub(super) fn send_publish(&self, driver: &mut Driver<Wake>, conn: ConnKey, group: GroupId, number: u64) {
         let member = number % MEMBERS;
         let body = format!(r#"{{"member":"u{member}","x":{},"y":{number}}}"#, group.number());
         let (body, mask) = (body.as_bytes(), driver.mask());
@@ -51,7 +51,7 @@ impl Fanout {
     }
 
     /// Connects a publisher anew.
-    pub(super) fn reopen_publisher(&mut self, driver: &mut Driver, place: usize) {
+    pub(super) fn reopen_publisher(&mut self, driver: &mut Driver<Wake>, place: usize) {
         let user = (self.subscribers.len() + place) as u32;
         match self.publishers[place].connection.reopen(driver, user) {
             Ok(conn) => driver.count_apart(conn),
@@ -61,7 +61,7 @@ impl Fanout {
 
     pub(super) fn note_of_publisher(
         &self,
-        driver: &mut Driver,
+        driver: &mut Driver<Wake>,
         place: usize,
         failure: Failure,
         what: &dyn std::fmt::Display,
@@ -70,7 +70,12 @@ impl Fanout {
         driver.figures.failures.note(failure, || format!("the publisher of group {group}: {what}"));
     }
 
-    pub(super) fn handle_publish_answer(&mut self, driver: &mut Driver, place: usize, answer: &Answer<'_>) {
+    pub(super) fn handle_publish_answer(
+        &mut self,
+        driver: &mut Driver<Wake>,
+        place: usize,
+        answer: &Answer<'_>,
+    ) {
         let publisher = &mut self.publishers[place];
         let Some((number, due)) = publisher.unanswered.pop_front() else {
             let what = "an answer that nothing was asked for";
@@ -103,7 +108,7 @@ impl Fanout {
         }
     }
 
-    pub(super) fn handle_publisher_open(&mut self, driver: &mut Driver, place: usize) {
+    pub(super) fn handle_publisher_open(&mut self, driver: &mut Driver<Wake>, place: usize) {
         let publisher = &mut self.publishers[place];
         if std::mem::replace(&mut publisher.is_open, true) {
             return;
@@ -117,7 +122,7 @@ impl Fanout {
 
     pub(super) fn handle_publisher_heard(
         &mut self,
-        driver: &mut Driver,
+        driver: &mut Driver<Wake>,
         conn: ConnKey,
         place: usize,
         heard: &Heard<'_>,
@@ -141,7 +146,7 @@ impl Fanout {
     /// A publisher is no more. Whether what it was not answered to was published, nobody knows.
     pub(super) fn lose_publisher(
         &mut self,
-        driver: &mut Driver,
+        driver: &mut Driver<Wake>,
         place: usize,
         failure: Failure,
         what: &dyn std::fmt::Display,

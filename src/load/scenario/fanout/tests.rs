@@ -9,7 +9,7 @@ use crate::load::update::Received;
 /// One subscriber and one publisher who are let in, with the warm-up begun.
 struct Stage {
     fanout: Fanout,
-    driver: Driver,
+    driver: Driver<Wake>,
     /// Takes connections, and says nothing.
     _server: TcpListener,
 }
@@ -66,7 +66,12 @@ impl Stage {
         format!(r#"{{"seq":{},"member":"u{number}","x":{group},"y":{number},"at":1}}"#, number + 10)
     }
 
-    fn answer(&mut self, status: u16, body: &str, handle: fn(&mut Fanout, &mut Driver, usize, &Answer<'_>)) {
+    fn answer(
+        &mut self,
+        status: u16,
+        body: &str,
+        handle: fn(&mut Fanout, &mut Driver<Wake>, usize, &Answer<'_>),
+    ) {
         let body = body.as_bytes();
         let etag = Received::parse(body).map(|update| update.seq);
         let answer = Answer { status, body, location_seq: None, etag, keep_alive: true };

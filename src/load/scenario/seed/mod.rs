@@ -19,7 +19,7 @@ use std::time::Duration;
 use self::witnesses::Witness;
 use crate::ids::{GroupId, Seq, Transport};
 use crate::load::client::{Answer, Client, Heard};
-use crate::load::driver::{ConnKey, Driver, Ended, Scenario, Wake};
+use crate::load::driver::{ConnKey, Driver, Ended, Scenario};
 use crate::load::figures::Failure;
 use crate::load::ledger::{Ledger, ListenerId, Owed, PollVerdict};
 use crate::load::plan::{Stages, Step};
@@ -58,13 +58,28 @@ const SWEEP_MICROS: u64 = 1_000_000;
 const WITNESSES: u32 = 10;
 
 /// What the scenario asks to be woken for.
-const STEP: u32 = 0;
-const ROUND: u32 = 1;
-const CUT: u32 = 2;
-const SWEEP: u32 = 3;
-const LEAVE: u32 = 4;
-const WOUND_UP: u32 = 5;
-const THOUGHT: u32 = 6;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    /// The next user is to come or to go.
+    Step,
+    /// The wait behind this user's round is over.
+    Round(u32),
+    /// The grace of a user is over who was to go.
+    Cut {
+        /// Which user.
+        user: u32,
+        /// How often it had come by then.
+        comings: u32,
+    },
+    /// Somebody may have waited too long.
+    Sweep,
+    /// This user has heard what it came for.
+    Leave(u32),
+    /// What was heard before an interrupt has had its time to be placed.
+    WoundUp,
+    /// This user has thought long enough.
+    Thought(u32),
+}
 
 /// How a run of this scenario is set up.
 #[derive(Clone, Debug)]
@@ -145,7 +160,7 @@ impl Seed {
     ///
     /// # Errors
     /// What the system says when it gives no socket for a witness.
-    pub fn start(driver: &mut Driver, plan: SeedPlan) -> std::io::Result<Self> {
+    pub fn start(driver: &mut Driver<Wake>, plan: SeedPlan) -> std::io::Result<Self> {
         let mut ledger = Ledger::new();
         let users_max = plan.stages.users_max();
         let mut users = Vec::with_capacity(users_max);
@@ -184,7 +199,7 @@ impl Seed {
             is_interrupted: false,
             is_wound_up: false,
         };
-        driver.wake_at(driver.now() + SWEEP_MICROS, Wake { who: 0, what: SWEEP });
+        driver.wake_at(driver.now() + SWEEP_MICROS, Wake::Sweep);
         if seed.plan.transport == Transport::WebSocket {
             for number in 0..WITNESSES {
                 seed.open_witness(driver, number)?;
@@ -195,19 +210,19 @@ impl Seed {
         Ok(seed)
     }
 
-    fn begin(&mut self, driver: &mut Driver) {
+    fn begin(&mut self, driver: &mut Driver<Wake>) {
         self.began = driver.now();
         self.ask_for_step(driver);
     }
 
-    fn ask_for_step(&self, driver: &mut Driver) {
+    fn ask_for_step(&self, driver: &mut Driver<Wake>) {
         if let Some(step) = self.steps.get(self.next_step) {
-            driver.wake_at(self.began + step.at_micros, Wake { who: 0, what: STEP });
+            driver.wake_at(self.began + step.at_micros, Wake::Step);
         }
     }
 
     /// Takes what was checked, once the run is over.
-    pub fn finish(&mut self, driver: &mut Driver) {
+    pub fn finish(&mut self, driver: &mut Driver<Wake>) {
         self.ledger.settle();
         driver.figures.failures.merge(self.ledger.failures());
         let seconds = driver.now().saturating_sub(self.began) as f64 / 1e6;
@@ -231,7 +246,7 @@ impl Seed {
         }
     }
 
-    fn handle_step(&mut self, driver: &mut Driver) {
+    fn handle_step(&mut self, driver: &mut Driver<Wake>) {
         let step = self.steps[self.next_step];
         let due = self.began + step.at_micros;
         driver.figures.lag.record(driver.now() - due);
@@ -250,11 +265,11 @@ impl Seed {
             return;
         }
         user.is_to_go = true;
-        let wake = Wake { who: step.user as u32, what: CUT + (user.comings << 8) };
+        let wake = Wake::Cut { user: step.user as u32, comings: user.comings };
         driver.wake_at(due + self.plan.grace.as_micros() as u64, wake);
     }
 
-    fn begin_round(&mut self, driver: &mut Driver, number: usize, due: u64) {
+    fn begin_round(&mut self, driver: &mut Driver<Wake>, number: usize, due: u64) {
         self.users[number].round_began = due;
         match self.plan.transport {
             Transport::WebSocket | Transport::Stomp => self.join(driver, number, due),
@@ -263,7 +278,7 @@ impl Seed {
     }
 
     /// Sends a request of the round on the user's connection, or on a new one.
-    fn ask(&mut self, driver: &mut Driver, number: usize, place: usize, intended: u64) {
+    fn ask(&mut self, driver: &mut Driver<Wake>, number: usize, place: usize, intended: u64) {
         let user = &mut self.users[number];
         user.doing = Doing::Asking { place, intended, opened: None, connecting_micros: 0 };
         let conn = match user.conn {
@@ -288,7 +303,7 @@ impl Seed {
         driver.send(conn, |out| ask.encode(out, group, &self.plan.host));
     }
 
-    fn handle_answer(&mut self, driver: &mut Driver, number: usize, answer: &Answer<'_>) {
+    fn handle_answer(&mut self, driver: &mut Driver<Wake>, number: usize, answer: &Answer<'_>) {
         let Doing::Asking { place, intended, connecting_micros, .. } = self.users[number].doing else {
             return note(driver, Failure::Protocol, number, &"an answer that nothing was asked for");
         };
@@ -318,10 +333,10 @@ impl Seed {
         }
         let until = driver.now() + u64::from(driver.random().number() % THINK_MICROS_MAX);
         self.users[number].doing = Doing::Thinking { place: place + 1, until };
-        driver.wake_at(until, Wake { who: number as u32, what: THOUGHT });
+        driver.wake_at(until, Wake::Thought(number as u32));
     }
 
-    fn handle_thought(&mut self, driver: &mut Driver, number: usize, due: u64) {
+    fn handle_thought(&mut self, driver: &mut Driver<Wake>, number: usize, due: u64) {
         if let Doing::Thinking { place, until } = self.users[number].doing
             && until == due
         {
@@ -331,7 +346,7 @@ impl Seed {
     }
 
     /// Holds the content of an answer against what its group was told.
-    fn check_answer(&mut self, driver: &mut Driver, number: usize, ask: Ask, answer: &Answer<'_>) {
+    fn check_answer(&mut self, driver: &mut Driver<Wake>, number: usize, ask: Ask, answer: &Answer<'_>) {
         let user = &mut self.users[number];
         if answer.status != 200 {
             if !answer.body.is_empty() {
@@ -377,11 +392,11 @@ impl Seed {
         user.newest = user.newest.max(Some(seq));
     }
 
-    fn end_round(&mut self, driver: &mut Driver, number: usize) {
+    fn end_round(&mut self, driver: &mut Driver<Wake>, number: usize) {
         let user = &mut self.users[number];
         user.doing = Doing::Waiting;
         user.waits_until = driver.now() + self.plan.wait.as_micros() as u64;
-        driver.wake_at(user.waits_until, Wake { who: number as u32, what: ROUND });
+        driver.wake_at(user.waits_until, Wake::Round(number as u32));
         user.rounds += 1;
         if self.plan.rounds_max.is_some_and(|max| user.rounds >= max) {
             self.complete_round(driver, number);
@@ -389,12 +404,12 @@ impl Seed {
         }
     }
 
-    fn complete_round(&self, driver: &mut Driver, number: usize) {
+    fn complete_round(&self, driver: &mut Driver<Wake>, number: usize) {
         driver.figures.iterations += 1;
         driver.figures.iteration_duration.record(driver.now() - self.users[number].round_began);
     }
 
-    fn handle_round(&mut self, driver: &mut Driver, number: usize, due: u64) {
+    fn handle_round(&mut self, driver: &mut Driver<Wake>, number: usize, due: u64) {
         // A wake may be of an earlier stay.
         if self.users[number].doing != Doing::Waiting || self.users[number].waits_until != due {
             return;
@@ -408,7 +423,7 @@ impl Seed {
         }
     }
 
-    fn go(&mut self, driver: &mut Driver, number: usize) {
+    fn go(&mut self, driver: &mut Driver<Wake>, number: usize) {
         let user = &mut self.users[number];
         if let Some(conn) = user.conn.take() {
             driver.close(conn);
@@ -418,7 +433,7 @@ impl Seed {
     }
 
     /// The grace of a user who was to go is over.
-    fn handle_cut(&mut self, driver: &mut Driver, number: usize, comings: u32) {
+    fn handle_cut(&mut self, driver: &mut Driver<Wake>, number: usize, comings: u32) {
         let user = &mut self.users[number];
         if !user.is_to_go || user.comings != comings {
             return;
@@ -438,7 +453,7 @@ impl Seed {
         }
     }
 
-    fn sweep(&mut self, driver: &mut Driver) {
+    fn sweep(&mut self, driver: &mut Driver<Wake>) {
         let now = driver.now();
         for number in 0..self.users.len() {
             let doing = self.users[number].doing;
@@ -467,13 +482,13 @@ impl Seed {
                 self.lose_witness(driver, number, Failure::Timeout, &"no answer");
             }
         }
-        driver.wake_at(now + SWEEP_MICROS, Wake { who: 0, what: SWEEP });
+        driver.wake_at(now + SWEEP_MICROS, Wake::Sweep);
     }
 
     /// What the user was at has failed; it waits and begins anew.
     fn fail_round(
         &mut self,
-        driver: &mut Driver,
+        driver: &mut Driver<Wake>,
         number: usize,
         failure: Failure,
         what: &dyn std::fmt::Display,
@@ -503,22 +518,24 @@ impl Seed {
 }
 
 impl Scenario for Seed {
-    fn handle_wake(&mut self, driver: &mut Driver, wake: Wake, due_micros: u64) {
-        if self.is_interrupted && wake.what != WOUND_UP {
+    type Wake = Wake;
+
+    fn handle_wake(&mut self, driver: &mut Driver<Wake>, wake: Wake, due_micros: u64) {
+        if self.is_interrupted && wake != Wake::WoundUp {
             return;
         }
-        match wake.what & 0xff {
-            STEP => self.handle_step(driver),
-            ROUND => self.handle_round(driver, wake.who as usize, due_micros),
-            CUT => self.handle_cut(driver, wake.who as usize, wake.what >> 8),
-            THOUGHT => self.handle_thought(driver, wake.who as usize, due_micros),
-            LEAVE => self.handle_round_heard(driver, wake.who as usize),
-            WOUND_UP => self.is_wound_up = true,
-            _ => self.sweep(driver),
+        match wake {
+            Wake::Step => self.handle_step(driver),
+            Wake::Round(user) => self.handle_round(driver, user as usize, due_micros),
+            Wake::Cut { user, comings } => self.handle_cut(driver, user as usize, comings),
+            Wake::Thought(user) => self.handle_thought(driver, user as usize, due_micros),
+            Wake::Leave(user) => self.handle_round_heard(driver, user as usize),
+            Wake::WoundUp => self.is_wound_up = true,
+            Wake::Sweep => self.sweep(driver),
         }
     }
 
-    fn handle_connected(&mut self, driver: &mut Driver, _: ConnKey, user: u32) {
+    fn handle_connected(&mut self, driver: &mut Driver<Wake>, _: ConnKey, user: u32) {
         let Some(user) = self.users.get_mut(user as usize) else { return };
         if let Doing::Asking { opened: Some(opened), connecting_micros, .. } = &mut user.doing {
             *connecting_micros = driver.now() - *opened;
@@ -526,14 +543,14 @@ impl Scenario for Seed {
         }
     }
 
-    fn handle_first_byte(&mut self, driver: &mut Driver, _: ConnKey, user: u32) {
+    fn handle_first_byte(&mut self, driver: &mut Driver<Wake>, _: ConnKey, user: u32) {
         let Some(user) = self.users.get(user as usize) else { return };
         if let Doing::Asking { intended, .. } | Doing::Joining { intended } = user.doing {
             driver.figures.first_byte.record(driver.now() - intended);
         }
     }
 
-    fn handle_heard(&mut self, driver: &mut Driver, conn: ConnKey, user: u32, heard: Heard<'_>) {
+    fn handle_heard(&mut self, driver: &mut Driver<Wake>, conn: ConnKey, user: u32, heard: Heard<'_>) {
         let number = user as usize;
         if number >= self.users.len() {
             return self.hear_as_witness(driver, number - self.users.len(), &heard);
@@ -561,7 +578,7 @@ impl Scenario for Seed {
         }
     }
 
-    fn handle_ended(&mut self, driver: &mut Driver, _: ConnKey, user: u32, ended: Ended) {
+    fn handle_ended(&mut self, driver: &mut Driver<Wake>, _: ConnKey, user: u32, ended: Ended) {
         let number = user as usize;
         if let Some(witness) = number.checked_sub(self.users.len()) {
             let (failure, what) = ended.describe();
@@ -578,7 +595,7 @@ impl Scenario for Seed {
     }
 
     /// Nobody is owed anything any more; witnesses listen on until it is known whose what has been heard was.
-    fn handle_interrupt(&mut self, driver: &mut Driver) {
+    fn handle_interrupt(&mut self, driver: &mut Driver<Wake>) {
         self.is_interrupted = true;
         for user in &mut self.users {
             if let Some(conn) = user.conn.take() {
@@ -586,7 +603,7 @@ impl Scenario for Seed {
             }
             self.ledger.leave(user.listener);
         }
-        driver.wake_at(driver.now() + WIND_UP_MICROS_MAX, Wake { who: 0, what: WOUND_UP });
+        driver.wake_at(driver.now() + WIND_UP_MICROS_MAX, Wake::WoundUp);
     }
 
     fn is_done(&self) -> bool {

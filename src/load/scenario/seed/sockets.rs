@@ -3,18 +3,18 @@
 use crate::ids::Transport;
 use crate::load::client::Client;
 use crate::load::client::speak::{encode_seed_connect, encode_seed_send, encode_seed_subscribe, encode_text};
-use crate::load::driver::{ConnKey, Driver, Wake};
+use crate::load::driver::{ConnKey, Driver};
 use crate::load::figures::Failure;
 use crate::load::ledger::{Owed, Verdict};
 use crate::load::scenario::note;
-use crate::load::scenario::seed::{Doing, LEAVE, Seed};
+use crate::load::scenario::seed::{Doing, Seed, Wake};
 use crate::load::scenario::subscribe::new_key;
 use crate::wire::http::client::encode_upgrade;
 use crate::wire::websocket::frame::CloseCode;
 
 impl Seed {
     /// Begins a WebSocket handshake.
-    pub(super) fn join(&mut self, driver: &mut Driver, number: usize, intended: u64) {
+    pub(super) fn join(&mut self, driver: &mut Driver<Wake>, number: usize, intended: u64) {
         let key = new_key(driver);
         let (target, client) = match self.plan.transport {
             Transport::Stomp => ("/location", Client::stomp(key)),
@@ -33,7 +33,7 @@ impl Seed {
         }
     }
 
-    pub(super) fn handle_joined(&mut self, driver: &mut Driver, number: usize, conn: ConnKey) {
+    pub(super) fn handle_joined(&mut self, driver: &mut Driver<Wake>, number: usize, conn: ConnKey) {
         let Doing::Joining { intended } = self.users[number].doing else { return };
         let now = driver.now();
         driver.figures.ws_sessions += 1;
@@ -62,14 +62,14 @@ impl Seed {
         }
     }
 
-    pub(super) fn handle_message(&mut self, driver: &mut Driver, number: usize, update: Option<&[u8]>) {
+    pub(super) fn handle_message(&mut self, driver: &mut Driver<Wake>, number: usize, update: Option<&[u8]>) {
         let user = &mut self.users[number];
         driver.figures.ws_msgs_received += 1;
         let (Some(update), Doing::Joined { .. }) = (update, user.doing) else { return };
         user.heard += 1;
         if user.heard == 1 && self.plan.rounds_max.is_some() {
             // Not now: its client is reading.
-            driver.wake_at(driver.now(), Wake { who: number as u32, what: LEAVE });
+            driver.wake_at(driver.now(), Wake::Leave(number as u32));
         }
         if let Verdict::Good { .. } = self.ledger.hear(user.listener, update) {
             driver.figures.delivered += 1;
@@ -77,7 +77,7 @@ impl Seed {
     }
 
     /// A user who has joined closes its WebSocket.
-    pub(super) fn leave(&mut self, driver: &mut Driver, number: usize, since: u64, code: CloseCode) {
+    pub(super) fn leave(&mut self, driver: &mut Driver<Wake>, number: usize, since: u64, code: CloseCode) {
         let now = driver.now();
         let user = &mut self.users[number];
         driver.figures.ws_session_duration.record(now - since);
@@ -89,14 +89,14 @@ impl Seed {
     }
 
     /// A socket's only round is over.
-    pub(super) fn handle_round_heard(&mut self, driver: &mut Driver, number: usize) {
+    pub(super) fn handle_round_heard(&mut self, driver: &mut Driver<Wake>, number: usize) {
         if let Doing::Joined { since } = self.users[number].doing {
             self.leave(driver, number, since, CloseCode::NORMAL);
         }
     }
 
     /// A Close was answered.
-    pub(super) fn handle_left(&mut self, driver: &mut Driver, number: usize) {
+    pub(super) fn handle_left(&mut self, driver: &mut Driver<Wake>, number: usize) {
         if self.plan.rounds_max.is_some() {
             self.complete_round(driver, number);
         }
@@ -105,7 +105,7 @@ impl Seed {
 }
 
 /// A random UUID (RFC 9562, section 5.4), as the seed's script names its subscription.
-fn uuid(driver: &mut Driver) -> String {
+fn uuid(driver: &mut Driver<Wake>) -> String {
     let mut number = || driver.random().number();
     let (a, b, c, d) = (number(), number(), number(), number());
     let (version, variant) = (b & 0xfff, 0x8000 | c >> 16 & 0x3fff);

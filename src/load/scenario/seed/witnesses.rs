@@ -6,7 +6,7 @@ use crate::load::driver::{ConnKey, Driver};
 use crate::load::figures::Failure;
 use crate::load::ledger::{ListenerId, Owed};
 use crate::load::scenario::ask::Ask;
-use crate::load::scenario::seed::Seed;
+use crate::load::scenario::seed::{Seed, Wake};
 
 /// An event stream that tells which updates are of its group.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Witness {
 }
 
 impl Seed {
-    pub(super) fn open_witness(&mut self, driver: &mut Driver, number: u32) -> std::io::Result<()> {
+    pub(super) fn open_witness(&mut self, driver: &mut Driver<Wake>, number: u32) -> std::io::Result<()> {
         let group = GroupId::new(number.into()).expect("0 to 9 are groups");
         let user = self.users.len() as u32 + number;
         let listener = self.ledger.listen(Some(group), Owed::FromNow, user);
@@ -29,7 +29,7 @@ impl Seed {
         Ok(())
     }
 
-    pub(super) fn hear_as_witness(&mut self, driver: &mut Driver, witness: usize, heard: &Heard<'_>) {
+    pub(super) fn hear_as_witness(&mut self, driver: &mut Driver<Wake>, witness: usize, heard: &Heard<'_>) {
         match heard {
             Heard::Opened => self.settle_witness(driver, witness),
             Heard::Update { body, .. } => {
@@ -49,7 +49,7 @@ impl Seed {
     }
 
     /// It listens, or never will; users come once that is so of all.
-    pub(super) fn settle_witness(&mut self, driver: &mut Driver, witness: usize) {
+    pub(super) fn settle_witness(&mut self, driver: &mut Driver<Wake>, witness: usize) {
         if std::mem::replace(&mut self.witnesses[witness].is_settled, true) {
             return;
         }
@@ -61,7 +61,7 @@ impl Seed {
 
     pub(super) fn lose_witness(
         &mut self,
-        driver: &mut Driver,
+        driver: &mut Driver<Wake>,
         number: usize,
         failure: Failure,
         what: &dyn std::fmt::Display,
