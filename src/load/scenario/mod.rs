@@ -28,7 +28,8 @@ fn check_tag<W: Copy + Ord>(driver: &mut Driver<W>, user: usize, answer: &Answer
     if answer.etag == owed {
         return;
     }
-    let spell = |seq: Option<Seq>| seq.map_or("none that is a number".to_owned(), |seq| format!("\"{seq}\""));
+    let spell =
+        |seq: Option<Seq>| seq.map_or_else(|| "none that is a number".to_owned(), |seq| format!("\"{seq}\""));
     let (status, said, owed) = (answer.status, spell(answer.etag), spell(owed));
     note(driver, Failure::Tag, user, &format!("the ETag of a poll's {status} is {said}, and {owed} is owed"));
 }
