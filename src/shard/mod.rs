@@ -321,7 +321,8 @@ impl Shard {
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
         debug_assert!(matches!(self.flight, Flight::None), "the last write was not reported");
         loop {
-            if self.poll_fan_out() || self.poll_flush() {
+            // Answers first: they are few, and who asks waits for one. Then what telling left in queues.
+            if (!self.is_telling() && self.poll_flush()) || self.poll_fan_out() || self.poll_flush() {
                 let (conn, bytes) = self.in_flight()?;
                 return Some(Output::Write { conn, bytes });
             }
@@ -334,6 +335,7 @@ impl Shard {
                     continue;
                 }
                 self.said_bytes = 0;
+                self.fan.end_turn();
                 return None;
             };
             return Some(match command {
@@ -359,6 +361,12 @@ impl Shard {
         self.said_bytes > ANSWER_BYTES_PER_FLUSH_MAX || self.must_shed()
     }
 
+    /// Whether groups wait for the next turn to be told.
+    #[must_use]
+    pub fn has_more_to_tell(&self) -> bool {
+        self.hub.has_dirty()
+    }
+
     /// Whether answers that take long wait for the next turn.
     #[cfg(test)]
     fn has_long_answers(&self) -> bool {
@@ -368,7 +376,7 @@ impl Shard {
     /// When [`Shard::handle_timeout`] is due, if nothing happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Tick> {
-        if !self.long_answers.is_empty() {
+        if !self.long_answers.is_empty() || self.has_more_to_tell() {
             return Some(self.env.now.tick);
         }
         match (self.alarms.next_deadline(), self.hub.poll_timeout()) {
