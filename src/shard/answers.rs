@@ -1,5 +1,7 @@
 //! What is said to a connection, and what that does to it: answers to requests, receipts, refusals, last words.
 
+use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::hub::group::{Published, Refusal};
@@ -12,6 +14,7 @@ use crate::session::{Context, Session, long_poll, sse};
 use crate::shard::conns::{About, Asked, Conn, Interest};
 use crate::shard::mail::{Answer, Outcome, Question, Refused};
 use crate::shard::out_queue::{KEPT_BYTES, OutQueue};
+use crate::shard::ready::Ready;
 use crate::shard::{Command, Shard};
 use crate::wire::http::response::{self, Status};
 use crate::wire::json;
@@ -31,23 +34,30 @@ impl Shard {
         if self.reply.is_empty() {
             return;
         }
+        let mut reply = mem::take(&mut self.reply);
+        self.push(id, &reply);
+        reply.clear();
+        reply.shrink_to(64 * 1024);
+        self.reply = reply;
+    }
+
+    /// Queues whole frames or answers.
+    fn push(&mut self, id: ConnId, bytes: &[u8]) {
         if let Some(conn) = self.conns.get_mut(id) {
-            queue_of(conn, &mut self.pool).push_control(&self.reply);
-            self.mark_dirty(id);
+            let out = queue_of(conn, &mut self.pool);
+            out.push_control(bytes);
+            if out.must_be_listed() {
+                self.dirty.push_back(id);
+            }
         }
-        self.said_bytes += self.reply.len();
-        let is_long = self.reply.len() > KEPT_BYTES;
-        self.reply.clear();
-        self.reply.shrink_to(64 * 1024);
-        if is_long { self.count_held(id) } else { self.note_held(id) }
+        self.said_bytes += bytes.len();
+        if bytes.len() > KEPT_BYTES { self.count_held(id) } else { self.note_held(id) }
     }
 
     /// Has a connection flushed at the end of the turn.
     pub(super) fn mark_dirty(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let out = queue_of(conn, &mut self.pool);
-        if !out.dirty && !out.blocked {
-            out.dirty = true;
+        if queue_of(conn, &mut self.pool).must_be_listed() {
             self.dirty.push_back(id);
         }
     }
@@ -183,7 +193,7 @@ impl Shard {
         self.answer_unavailable(id, report::Asked::Snapshot, reply, Reason::HeldMax, &detail);
     }
 
-    fn answer_newest(&mut self, id: ConnId, reply: Reply, update: &Update, matches: bool) {
+    fn answer_newest(&mut self, id: ConnId, reply: Reply, update: &Arc<Update>, matches: bool) {
         let kind = report::Asked::Current;
         if matches {
             self.count_answer(kind, Status::NotModified);
@@ -192,13 +202,21 @@ impl Shard {
                 head.field("Cache-Control", b"no-cache").finish();
             });
         } else {
-            self.encode_json(update);
             self.count_answer(kind, Status::Ok);
-            let cx = self.env.context(self.id, id);
-            let head = http::begin(&mut self.reply, &cx, reply, Status::Ok).etag(update.seq);
-            http::finish(head.field("Cache-Control", b"no-cache"), reply, JSON, &self.json);
-            self.count_delivered_payload(Transport::ShortPoll);
-            self.push_reply(id);
+            let is_shared = reply.is_plain();
+            let mut ready = if is_shared { self.ready.take(update) } else { Ready::default() };
+            if ready.bytes.is_empty() {
+                self.encode_json(update);
+                let cx = self.env.context(self.id, id);
+                let head = http::begin(&mut ready.bytes, &cx, reply, Status::Ok).etag(update.seq);
+                http::finish(head.field("Cache-Control", b"no-cache"), reply, JSON, &self.json);
+                ready.content_bytes = self.json.len();
+            }
+            self.report.payload_bytes[Transport::ShortPoll as usize].sent += ready.content_bytes as u64;
+            self.push(id, &ready.bytes);
+            if is_shared {
+                self.ready.put_back(update, ready);
+            }
         }
         self.after_answer(id, reply);
     }
@@ -473,10 +491,6 @@ impl Shard {
         json::encode_update(&mut self.json, update, false);
     }
 
-    fn count_delivered_payload(&mut self, transport: Transport) {
-        self.report.payload_bytes[transport as usize].sent += self.json.len() as u64;
-    }
-
     /// Forgets a connection after it has left all groups; what its socket needs is the caller's to say.
     pub(super) fn forget(&mut self, id: ConnId) -> Option<Conn> {
         self.part(id);
@@ -491,7 +505,7 @@ impl Shard {
     /// Has a connection closed as soon as nothing is being iterated.
     pub(super) fn kill(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if !std::mem::replace(&mut conn.flags.dead, true) {
+        if !mem::replace(&mut conn.flags.dead, true) {
             self.dying.push(id);
         }
     }

@@ -8,7 +8,7 @@ use crate::hub::group::Cursor;
 use crate::ids::ConnId;
 use crate::limits::{LINGER_TIME_MAX, WRITE_BYTES_MAX};
 use crate::session::Session;
-use crate::shard::conns::{Behind, Feed, Input, Interest, Pace, Place};
+use crate::shard::conns::{Behind, Conn, Feed, Input, Interest, Pace, Place};
 use crate::shard::interest::feed_mut;
 use crate::shard::out_queue::Owed;
 use crate::shard::{Command, Shard, Wrote};
@@ -284,10 +284,12 @@ impl Shard {
             // Nothing may come behind it.
             self.part(id);
         }
-        if whole {
-            self.mark_dirty(id);
-        } else {
-            self.bound_queue(id);
+        match self.conns.get(id) {
+            Some(Conn { out: Some(out), flags, .. }) if out.is_empty() && !flags.behind => {
+                return self.finish_flush(id);
+            }
+            Some(_) if whole => self.mark_dirty(id),
+            Some(_) | None => self.bound_queue(id),
         }
         self.note_held(id);
         let limits = &self.env.limits;

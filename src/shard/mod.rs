@@ -23,6 +23,7 @@ mod out_queue;
 pub mod placement;
 mod polls;
 mod post;
+mod ready;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ use crate::shard::flush::Flight;
 use crate::shard::interest::Coming;
 use crate::shard::mail::{Mail, Parcel};
 use crate::shard::out_queue::OutQueue;
+use crate::shard::ready::ReadyAnswers;
 use crate::shard::timers::{Alarm, Drain, Round};
 use crate::timer_wheel::TimerWheel;
 use crate::wire::http::response::HttpDate;
@@ -233,6 +235,7 @@ pub struct Shard {
     /// What is being written, where it is not one shared batch.
     scratch: Vec<u8>,
     json: Vec<u8>,
+    ready: ReadyAnswers,
     report: Report,
 }
 
@@ -281,6 +284,7 @@ impl Shard {
             reply: Vec::new(),
             scratch: Vec::new(),
             json: Vec::new(),
+            ready: ReadyAnswers::new(),
             report: Report::default(),
         }
     }
@@ -289,6 +293,7 @@ impl Shard {
     pub fn handle_clock(&mut self, now: Now) {
         if now.unix.seconds() != self.env.now.unix.seconds() {
             self.env.date = HttpDate::from_unix_seconds(now.unix.seconds());
+            self.ready.expire();
         }
         self.env.now = now;
         self.written_micros = now.micros;

@@ -50,6 +50,36 @@ pub enum Framing {
     Chunked,
 }
 
+/// A field that may be given once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Given<'a> {
+    /// It is not there.
+    #[default]
+    Never,
+    /// Its value, without the blanks around it.
+    Once(&'a [u8]),
+    /// It is there more than once, be the values the same or not.
+    Repeatedly,
+}
+
+impl<'a> Given<'a> {
+    /// The value of a field that is given once.
+    #[must_use]
+    pub const fn once(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Once(value) => Some(value),
+            Self::Never | Self::Repeatedly => None,
+        }
+    }
+
+    const fn and(self, value: &'a [u8]) -> Self {
+        match self {
+            Self::Never => Self::Once(value),
+            Self::Once(_) | Self::Repeatedly => Self::Repeatedly,
+        }
+    }
+}
+
 /// One request line and its header fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestHead<'a> {
@@ -75,6 +105,12 @@ pub struct RequestHead<'a> {
     pub has_last_event_id: bool,
     /// There is a `Sec-Fetch-Site`.
     pub has_sec_fetch_site: bool,
+    /// `Sec-WebSocket-Version`.
+    pub websocket_version: Given<'a>,
+    /// `Sec-WebSocket-Key`.
+    pub websocket_key: Given<'a>,
+    /// There is a `Sec-WebSocket-Protocol` or a `Sec-WebSocket-Extensions`.
+    pub has_websocket_offers: bool,
     host: Option<&'a [u8]>,
     /// The field lines with the empty line behind them, already validated.
     fields: &'a [u8],
@@ -415,6 +451,10 @@ enum Known {
     IfNoneMatch,
     LastEventId,
     SecFetchSite,
+    WebSocketVersion,
+    WebSocketKey,
+    /// Of subprotocols or extensions.
+    WebSocketOffer,
 }
 
 impl Known {
@@ -428,7 +468,10 @@ impl Known {
             10 => &[("connection", Self::Connection)],
             13 => &[("if-none-match", Self::IfNoneMatch), ("last-event-id", Self::LastEventId)],
             14 => &[("content-length", Self::ContentLength), ("sec-fetch-site", Self::SecFetchSite)],
-            17 => &[("transfer-encoding", Self::TransferEncoding)],
+            17 => &[("sec-websocket-key", Self::WebSocketKey), ("transfer-encoding", Self::TransferEncoding)],
+            21 => &[("sec-websocket-version", Self::WebSocketVersion)],
+            22 => &[("sec-websocket-protocol", Self::WebSocketOffer)],
+            24 => &[("sec-websocket-extensions", Self::WebSocketOffer)],
             _ => return None,
         };
         let found = candidates.iter().find(|(spelled, _)| name.eq_ignore_ascii_case(spelled));
@@ -481,6 +524,9 @@ struct Seen<'a> {
     if_none_match: bool,
     last_event_id: bool,
     sec_fetch_site: bool,
+    websocket_version: Given<'a>,
+    websocket_key: Given<'a>,
+    websocket_offers: bool,
 }
 
 impl<'a> Seen<'a> {
@@ -508,6 +554,9 @@ impl<'a> Seen<'a> {
             Known::IfNoneMatch => self.if_none_match = true,
             Known::LastEventId => self.last_event_id = true,
             Known::SecFetchSite => self.sec_fetch_site = true,
+            Known::WebSocketVersion => self.websocket_version = self.websocket_version.and(value),
+            Known::WebSocketKey => self.websocket_key = self.websocket_key.and(value),
+            Known::WebSocketOffer => self.websocket_offers = true,
         }
         Ok(())
     }
@@ -571,6 +620,9 @@ impl<'a> Seen<'a> {
             has_if_none_match: self.if_none_match,
             has_last_event_id: self.last_event_id,
             has_sec_fetch_site: self.sec_fetch_site,
+            websocket_version: self.websocket_version,
+            websocket_key: self.websocket_key,
+            has_websocket_offers: self.websocket_offers,
             host: self.host,
             fields,
         })
