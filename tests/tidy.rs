@@ -35,7 +35,7 @@ const HOMES: [(&str, &str); 22] = [
     ("crossbeam-channel", "src/reactor/mailbox.rs"),
     ("fastrand", "src/random.rs"),
     ("hdrhistogram", "src/load/figures.rs"),
-    ("httparse", "src/wire/http/request.rs src/wire/http/client.rs"),
+    ("httparse", "src/wire/http/request.rs src/wire/http/fields.rs src/wire/http/client.rs"),
     ("humantime", "src/config/ src/logger.rs src/study/page.rs"),
     ("indicatif", "src/load/ src/study/"),
     ("itoa", "src/wire/decimal.rs"),
