@@ -1,8 +1,13 @@
 //! A server of the study's own: this very program as a child process, on a free port of the loopback.
+//!
+//! It dies with the study, however that ends. Linux promises so much only to a process that asked for it by itself, so
+//! the child is at first a piece of the study, asks, and then becomes the server: `exec` keeps what was asked for.
 
 use std::io::{self, BufRead, BufReader, ErrorKind};
+use std::os::unix::process::{CommandExt as _, parent_id};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::load::run::Target;
@@ -51,7 +56,7 @@ pub struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts a server of one reactor with the defaults of everything else, and returns once it listens.
+    /// Starts a server, and returns once it listens.
     ///
     /// # Errors
     /// What the system says, or that the server did not say where it listens.
@@ -61,7 +66,7 @@ impl ServerProcess {
             sched_setaffinity(None, &placement.server)?;
         }
         let started = Command::new(std::env::current_exe()?)
-            .args(["serve", "--listen", "127.0.0.1:0", "--workers", &WORKERS.to_string(), "--log", "error"])
+            .args(["study-server", &std::process::id().to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn();
@@ -88,6 +93,22 @@ impl ServerProcess {
             }
         }
     }
+}
+
+/// Makes this process, a child of the study, a server of one reactor with the defaults of everything else, that is killed
+/// when the study ends.
+///
+/// # Errors
+/// What the system says, or that the study has ended meanwhile; otherwise this does not return.
+pub fn become_server(study: u32) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // A parent that died before the request was heard is never told of.
+    if parent_id() != study {
+        return Err(io::Error::other("the study has ended"));
+    }
+    let workers = WORKERS.to_string();
+    let server = ["serve", "--listen", "127.0.0.1:0", "--workers", &workers, "--log", "error"];
+    Err(Command::new(std::env::current_exe()?).args(server).exec())
 }
 
 impl Drop for ServerProcess {

@@ -14,6 +14,7 @@ mod hostile;
 mod planted;
 mod proxy;
 mod stall;
+mod study;
 mod tool;
 
 use std::net::SocketAddr;
