@@ -76,7 +76,7 @@ fn bytes(study: &Study) -> Section {
             "to publish, down",
         ],
     );
-    for (shown, costs) in measured(study) {
+    for (shown, costs) in measured(study).into_iter().filter(|(_, costs)| costs.wire.down_payload > 0.0) {
         let wire = costs.wire;
         let all = wire.down_payload + wire.down_overhead + wire.up;
         let (down, up) = (wire.down_computed, wire.up_computed);

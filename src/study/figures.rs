@@ -1,5 +1,7 @@
 //! What a study measured, as plain values: the whole of report.json, and all that the page is made from.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::load::figures::LatencySummary;
@@ -39,6 +41,26 @@ pub struct Study {
     pub transports: Vec<Costs>,
     /// Short polling at several intervals.
     pub polling: Vec<PollingPoint>,
+    /// Runs that are in none of the figures.
+    #[serde(default)]
+    pub failed: Vec<FailedRun>,
+}
+
+/// A run that could not be made, or that nothing came of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedRun {
+    /// The transport's label.
+    pub transport: String,
+    /// What was to be measured.
+    pub what: String,
+    /// Why it was not.
+    pub reason: String,
+}
+
+impl fmt::Display for FailedRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a run of {} failed ({}): {}", self.transport, self.what, self.reason)
+    }
 }
 
 /// Where and how a study was made.

@@ -2,6 +2,9 @@
 //!
 //! Each returns what one run gave; [`crate::study::survey`] repeats and interleaves them.
 
+use std::fmt;
+use std::io;
+use std::process::ExitStatus;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -9,7 +12,7 @@ use indicatif::ProgressBar;
 
 use crate::clock::Clock;
 use crate::ids::{GroupId, Seq, Transport};
-use crate::load::figures::{Latencies, RunFigures};
+use crate::load::figures::{Failures, Latencies, RunFigures};
 use crate::load::process::kernel_socket_bytes;
 use crate::load::run::{LoadError, Measured, Run, Target, play_fanout};
 use crate::load::scenario::fanout::FanoutPlan;
@@ -30,6 +33,54 @@ pub struct Bench<'a> {
     pub interrupted: &'a AtomicBool,
     /// What chance begins with; another one for each run, so that none meets what the one before left on the server.
     pub seed: u64,
+}
+
+/// Why a run is in none of the figures.
+#[derive(Debug)]
+pub enum RunError {
+    /// It could not be made.
+    Load(LoadError),
+    /// No server came to listen for it.
+    NoServer(io::Error),
+    /// Its server ended.
+    ServerEnded(ExitStatus),
+    /// It was made, and not one connection was opened or update delivered: what went wrong, as often as it did.
+    Nothing(String),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => error.fmt(f),
+            Self::NoServer(error) => write!(f, "the study's server did not start: {error}"),
+            Self::ServerEnded(status) => write!(f, "the study's server ended with {status}"),
+            Self::Nothing(failures) if failures.is_empty() => f.write_str("nothing came of it"),
+            Self::Nothing(failures) => write!(f, "nothing came of it: {failures}"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+impl From<LoadError> for RunError {
+    fn from(error: LoadError) -> Self {
+        Self::Load(error)
+    }
+}
+
+/// Each kind of failure in words: how often, and the first ones.
+pub(super) fn told(failures: &Failures) -> impl Iterator<Item = String> {
+    failures.iter().map(|(failure, count, examples)| {
+        format!("{count} failures of kind {failure:?}, the first: {}", examples.join("; "))
+    })
+}
+
+/// A run that nothing came of says nothing about what it was to measure.
+fn come_of(figures: &RunFigures, count: u64) -> Result<(), RunError> {
+    if count > 0 {
+        return Ok(());
+    }
+    Err(RunError::Nothing(told(&figures.failures).collect::<Vec<_>>().join("; ")))
 }
 
 /// What idle connections cost, by one run.
@@ -107,14 +158,14 @@ impl Bench<'_> {
     /// Opens connections at a rate and lets them be.
     ///
     /// # Errors
-    /// [`LoadError`].
+    /// [`RunError`].
     pub fn idle(
         &mut self,
         target: &Target,
         transport: Transport,
         connections: usize,
         connects_per_second: f64,
-    ) -> Result<Idle, LoadError> {
+    ) -> Result<Idle, RunError> {
         let visits = |visits, stay| VisitsPlan {
             transport,
             visits,
@@ -138,6 +189,7 @@ impl Bench<'_> {
         idle.finish(&mut run.driver);
         let kernel_after = kernel_socket_bytes();
         let Measured { figures, server } = run.measured();
+        come_of(&figures, figures.opened)?;
         let server = server.unwrap_or_default();
         let each = |bytes: f64| bytes / connections as f64;
         let grown = |before: u64, after: u64| each(after as f64 - before as f64);
@@ -157,12 +209,13 @@ impl Bench<'_> {
     /// Publishes at a rate to subscribers; a warm-up of a fifth of the time is left out.
     ///
     /// # Errors
-    /// [`LoadError`].
-    pub fn flow(&mut self, target: &Target, plan: FanoutPlan) -> Result<Flow, LoadError> {
+    /// [`RunError`].
+    pub fn flow(&mut self, target: &Target, plan: FanoutPlan) -> Result<Flow, RunError> {
         let mut run = self.run(target, plan.subscribers + plan.groups)?;
         let transport = plan.transport;
         play_fanout(&mut run, plan)?;
         let Measured { figures, server } = run.measured();
+        come_of(&figures, figures.delivered)?;
         let server = server.unwrap_or_default();
         let counts = server.counts;
         let staleness = counts.as_ref().and_then(|counts| counts.staleness.get(transport.label()));
@@ -178,8 +231,8 @@ impl Bench<'_> {
     /// which has come before the next is published.
     ///
     /// # Errors
-    /// [`LoadError`].
-    pub fn wire(&mut self, target: &Target, transport: Transport) -> Result<(WireBytes, Flow), LoadError> {
+    /// [`RunError`].
+    pub fn wire(&mut self, target: &Target, transport: Transport) -> Result<(WireBytes, Flow), RunError> {
         let plan = FanoutPlan {
             transport,
             subscribers: 1,

@@ -31,10 +31,12 @@ use std::path::PathBuf;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::load::run::{LoadError, Target, heed_interrupts};
+use crate::study::figures::FailedRun;
 use crate::study::plan::StudyPlan;
 
 /// Makes a study, and writes its report into the folder that the plan names.
 ///
+/// A run that fails is told, on stderr and in the report, and the others go on.
 /// An interrupt ends the measuring, and the report says what there is; a second one ends the program.
 ///
 /// # Errors
@@ -42,16 +44,15 @@ use crate::study::plan::StudyPlan;
 pub fn run(plan: &StudyPlan, out: &mut dyn io::Write) -> Result<(), StudyError> {
     let write_failed = |error| StudyError::Output { path: plan.out.clone(), error };
     // Better now than after the measuring.
-    std::fs::create_dir_all(&plan.out).map_err(write_failed)?;
+    page::make_room(&plan.out).map_err(write_failed)?;
     let interrupted = heed_interrupts().map_err(|error| StudyError::Load(LoadError::System(error)))?;
     let running = plan.target.as_deref().map(|host| Target::find(host, None)).transpose();
     let running = running.map_err(StudyError::Load)?;
     let style = ProgressStyle::with_template("{wide_bar} {elapsed} {msg}");
     let progress = ProgressBar::new(1).with_style(style.expect("the template names fields that there are"));
-    let study = survey::measure(plan.quick, plan.transport, running.as_ref(), &interrupted, &progress);
+    let study = survey::measure(plan, running.as_ref(), &interrupted, &progress);
     progress.finish_and_clear();
-    let study = study.map_err(StudyError::Load)?;
-    page::write(&study, &plan.out).map_err(write_failed)?;
+    page::write(&study?, &plan.out).map_err(write_failed)?;
     for name in [page::FIGURES_FILE, page::PAGE_FILE] {
         writeln!(out, "{}", plan.out.join(name).display()).map_err(write_failed)?;
     }
@@ -61,8 +62,15 @@ pub fn run(plan: &StudyPlan, out: &mut dyn io::Write) -> Result<(), StudyError> 
 /// Why there is no report.
 #[derive(Debug)]
 pub enum StudyError {
-    /// A measurement could not be made.
+    /// There is no server to measure, or the system lets nothing be measured.
     Load(LoadError),
+    /// Every run failed.
+    Nothing {
+        /// How many there were.
+        runs: usize,
+        /// The first of them.
+        first: FailedRun,
+    },
     /// The report could not be written.
     Output {
         /// The folder that it was to be in.
@@ -76,6 +84,9 @@ impl fmt::Display for StudyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Load(error) => error.fmt(f),
+            Self::Nothing { runs, first } => {
+                write!(f, "nothing could be measured: {runs} runs failed; the first: {first}")
+            }
             Self::Output { path, error } => write!(f, "cannot write into {}: {error}", path.display()),
         }
     }

@@ -26,6 +26,22 @@ pub const FIGURES_FILE: &str = "report.json";
 /// The page.
 pub const PAGE_FILE: &str = "report.html";
 
+/// Makes the folder if it is not there, and sees that both files can be written; one that is there stays as it is.
+///
+/// # Errors
+/// What the file system says.
+pub fn make_room(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for name in [FIGURES_FILE, PAGE_FILE] {
+        let path = folder.join(name);
+        let is_empty = fs::File::options().append(true).create(true).open(&path)?.metadata()?.len() == 0;
+        if is_empty {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes `report.html` and `report.json` into a folder, which is made if it is not there.
 ///
 /// # Errors
@@ -45,7 +61,7 @@ pub fn render(study: &Study) -> String {
     sections.extend(curves::sections(study));
     let body = [
         header(&study.setting),
-        warnings(&study.setting),
+        warnings(study),
         contents(&sections),
         findings(study),
         summary(study),
@@ -124,8 +140,16 @@ fn date(unix: u64) -> String {
     format!("on <time datetime=\"{instant}\">{day} at {time} UTC</time>")
 }
 
-fn warnings(setting: &Setting) -> String {
+fn warnings(study: &Study) -> String {
+    let setting = &study.setting;
     let mut told = setting.warnings.clone();
+    if !study.failed.is_empty() {
+        told.push(format!(
+            "{} failed and {} in none of the figures: see “Failures”.",
+            counted(study.failed.len(), "run"),
+            if study.failed.len() == 1 { "is" } else { "are" }
+        ));
+    }
     if setting.tool_cpu_share_max > TOOL_CPU_SHARE_MAX {
         told.push(format!(
             "The tool itself used up to {} of its core: where it did, the latencies are partly its own.",
@@ -284,7 +308,15 @@ fn failures(study: &Study) -> String {
                 + &table.html()
         }
     };
-    chapter("failures", "Failures", &inside)
+    let mut failed =
+        Table::new("Runs that failed and are in none of the figures", &["transport", "what", "why"]);
+    for run in &study.failed {
+        let name = transports::all(study).into_iter().find(|shown| shown.label == run.transport);
+        let name = name.map_or_else(|| run.transport.clone(), |shown| shown.name.to_owned());
+        failed.push(vec![name, run.what.clone(), run.reason.clone()]);
+    }
+    let failed = if failed.rows.is_empty() { String::new() } else { failed.html() };
+    chapter("failures", "Failures", &(inside + &failed))
 }
 
 fn method(setting: &Setting) -> String {

@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::os::unix::process::{CommandExt as _, parent_id};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -92,6 +92,13 @@ impl ServerProcess {
                 Err(error)
             }
         }
+    }
+}
+
+impl ServerProcess {
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 }
 

@@ -52,6 +52,18 @@ impl Tool {
         Self::start_study_with(&["--target", &target.to_string(), "--transport", transport])
     }
 
+    /// The same with so many descriptors that only the smallest of its runs can be made, or none.
+    pub(crate) fn start_study_within(descriptors: u32, target: SocketAddr, transport: &str) -> Self {
+        let folder = path_of_its_own("study");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("ulimit -n {descriptors} && exec \"$@\""), "sh"])
+            .arg(env!("CARGO_BIN_EXE_geoloop"))
+            .args(["study", "--quick", "--target", &target.to_string(), "--transport", transport, "--out"])
+            .arg(&folder);
+        Self::spawn(command, folder.join("report.json"))
+    }
+
     /// Starts `geoloop study` of one transport of servers that it starts by itself.
     pub(crate) fn start_study_of_its_own(transport: &str) -> Self {
         Self::start_study_with(&["--transport", transport])

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use geoloop::load::figures::LatencySummary;
-use geoloop::study::figures::{Costs, PollingPoint, RatePoint, Spread, Study, SubscribersPoint};
+use geoloop::study::figures::{Costs, FailedRun, PollingPoint, RatePoint, Spread, Study, SubscribersPoint};
 use geoloop::study::page;
 use serde_json::Value;
 
@@ -202,6 +202,30 @@ fn any_transport_can_be_missing() {
         check(&html);
         assert!(html.contains("<td>not measured</td>"), "{} is missing and not told", missing.transport);
     }
+}
+
+#[test]
+fn failed_runs_are_told_with_their_reasons() {
+    let mut study = sample();
+    assert!(!page::render(&study).contains("Runs that failed"));
+    let failed = |transport: &str, reason: &str| FailedRun {
+        transport: transport.to_owned(),
+        what: "idle connections".to_owned(),
+        reason: reason.to_owned(),
+    };
+    study.failed =
+        vec![failed("stomp", "the server ended with <signal>"), failed("quic", "nobody speaks it")];
+    let html = page::render(&study);
+    check(&html);
+    for told in [
+        "<li>2 runs failed and are in none of the figures: see “Failures”.</li>",
+        "<th scope=\"row\">STOMP</th><td>idle connections</td><td>the server ended with &lt;signal&gt;</td>",
+        "<th scope=\"row\">quic</th><td>idle connections</td><td>nobody speaks it</td>",
+    ] {
+        assert!(html.contains(told), "{told}\nis not in the page");
+    }
+    study.failed.pop();
+    assert!(page::render(&study).contains("1 run failed and is in none of the figures"));
 }
 
 #[test]
