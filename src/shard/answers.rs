@@ -178,8 +178,9 @@ impl Shard {
             }
             (About::Snapshot { group }, Answer::Snapshot { seq, updates }) => {
                 self.json.clear();
-                json::encode_snapshot(&mut self.json, group, seq, updates.iter().map(|update| &**update));
-                self.answer_json(id, report::Asked::Snapshot, reply);
+                let updates = updates.iter().map(|update| &**update);
+                let payload_bytes = json::encode_snapshot(&mut self.json, group, seq, updates);
+                self.answer_json(id, report::Asked::Snapshot, reply, payload_bytes);
             }
             (_, Answer::Newest { .. } | Answer::Snapshot { .. }) => {
                 debug_assert!(false, "an answer to another question");
@@ -212,7 +213,7 @@ impl Shard {
                 http::finish(head.field("Cache-Control", b"no-cache"), reply, JSON, &self.json);
                 ready.content_bytes = self.json.len();
             }
-            self.report.payload_bytes[Transport::ShortPoll as usize].sent += ready.content_bytes as u64;
+            self.count_payload_sent(id, reply, ready.content_bytes);
             self.push(id, &ready.bytes);
             if is_shared {
                 self.ready.put_back(update, ready);
@@ -236,12 +237,13 @@ impl Shard {
             numbered_micros: self.env.now.micros,
         };
         self.encode_json(&update);
-        self.answer_json(id, report::Asked::Current, reply);
+        self.answer_json(id, report::Asked::Current, reply, self.json.len());
     }
 
-    /// Answers with the JSON that was encoded last, which nobody may keep.
-    fn answer_json(&mut self, id: ConnId, kind: report::Asked, reply: Reply) {
+    /// Answers with the JSON that was encoded last, which nobody may keep and so much of which is updates.
+    fn answer_json(&mut self, id: ConnId, kind: report::Asked, reply: Reply, payload_bytes: usize) {
         self.count_answer(kind, Status::Ok);
+        self.count_payload_sent(id, reply, payload_bytes);
         let cx = self.env.context(self.id, id);
         let head = http::begin(&mut self.reply, &cx, reply, Status::Ok).field("Cache-Control", b"no-store");
         http::finish(head, reply, JSON, &self.json);
@@ -266,9 +268,10 @@ impl Shard {
                 if kind == report::Asked::SseOneShot {
                     let mut event = Vec::with_capacity(256);
                     sse::encode_update(&mut event, update.seq, &self.json);
+                    self.count_payload_sent(id, reply, self.json.len());
                     return self.answer_content(id, kind, reply, EVENT_STREAM, &event);
                 }
-                self.answer_json(id, kind, reply);
+                self.answer_json(id, kind, reply, self.json.len());
             }
             Ok(Published::NothingLeft) => self.answer_empty(id, kind, reply, Status::NoContent),
             Err(refused @ Refused::Publish(Refusal::Stale { .. })) => {
@@ -489,6 +492,12 @@ impl Shard {
     pub(super) fn encode_json(&mut self, update: &Update) {
         self.json.clear();
         json::encode_update(&mut self.json, update, false);
+    }
+
+    /// Counts updates in an answer, as what the connection's bytes on the wire are counted as; a HEAD is sent none of them.
+    fn count_payload_sent(&mut self, id: ConnId, reply: Reply, bytes: usize) {
+        let Some(conn) = self.conns.get(id).filter(|_| !reply.head_only) else { return };
+        self.report.payload_bytes[conn.transport() as usize].sent += bytes as u64;
     }
 
     /// Forgets a connection after it has left all groups; what its socket needs is the caller's to say.

@@ -40,25 +40,30 @@ pub fn encode_update(out: &mut Vec<u8>, update: &Update, gap: bool) {
     out.extend_from_slice(if gap { b",\"gap\":true}" } else { b"}" });
 }
 
-/// Appends a snapshot: the newest update of each present member, and the seq to go on from.
+/// Appends a snapshot: the newest update of each present member, and the seq to go on from. Answers how many of its bytes
+/// are updates.
 pub fn encode_snapshot<'a>(
     out: &mut Vec<u8>,
     group: GroupId,
     seq: Seq,
     updates: impl Iterator<Item = &'a Update>,
-) {
+) -> usize {
     out.extend_from_slice(b"{\"group\":");
     encode_decimal(out, group.number());
     out.extend_from_slice(b",\"seq\":");
     encode_decimal(out, seq.number());
     out.extend_from_slice(b",\"members\":[");
+    let mut update_bytes = 0;
     for (index, update) in updates.enumerate() {
         if index > 0 {
             out.push(b',');
         }
+        let start = out.len();
         encode_update(out, update, false);
+        update_bytes += out.len() - start;
     }
     out.extend_from_slice(b"]}");
+    update_bytes
 }
 
 /// Appends the body of an `application/problem+json` answer (RFC 9457, section 3.1).
