@@ -192,8 +192,8 @@ pub struct RatePoint {
     pub p50_us: Spread,
     /// 99th percentile of each run, microseconds.
     pub p99_us: Spread,
-    /// The server's own staleness histogram: mean microseconds from numbering to the last look at the clock before the
-    /// write was counted. Writes of one short turn count as 0; short polling has none.
+    /// The server's own staleness histogram: mean microseconds from numbering to write, by its looks at the clock: when a
+    /// turn begins and behind every 64 writes. So 0 is less than a turn of so many writes; short polling has none.
     pub server_staleness_us: f64,
     /// The server's CPU microseconds for each update delivered, publishes included.
     pub cpu_us_per_update: Spread,

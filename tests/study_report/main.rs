@@ -309,6 +309,32 @@ fn extremes_of_size_are_drawn() {
 }
 
 #[test]
+fn staleness_below_what_the_clock_tells_apart_is_no_measured_zero() {
+    let mut study = sample();
+    for point in study.transports.iter_mut().flat_map(|costs| &mut costs.rates) {
+        point.server_staleness_us = 0.0;
+    }
+    let html = page::render(&study);
+    check(&html);
+    let (_, section) = html.split_once("<section id=\"staleness\"").expect("it has its chapter");
+    let (section, _) = section.split_once("</section>").expect("a chapter ends");
+    assert!(
+        section.contains("so there is nothing to plot.") && !section.contains("Not measured"),
+        "{section}"
+    );
+    assert!(section.contains("<td>within one look</td>") && !section.contains("0\u{a0}µs"), "{section}");
+    // A server without our metrics tells none.
+    for point in study.transports.iter_mut().flat_map(|costs| &mut costs.rates) {
+        point.syscalls_per_update = Spread::default();
+    }
+    let html = page::render(&study);
+    check(&html);
+    let (_, section) = html.split_once("<section id=\"staleness\"").expect("it has its chapter");
+    let (section, _) = section.split_once("</section>").expect("a chapter ends");
+    assert!(section.contains("Not measured") && !section.contains("<td>within one look"), "{section}");
+}
+
+#[test]
 fn equal_measurements_are_not_told_apart() {
     let mut study = sample();
     let websocket = study.transports[3].clone();
