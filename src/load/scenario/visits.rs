@@ -16,14 +16,8 @@ use crate::load::driver::{ConnKey, Driver, Ended, Scenario, Wake};
 use crate::load::figures::Failure;
 use crate::load::scenario::ask::Ask;
 use crate::load::scenario::subscribe::{Opening, Subscription};
-use crate::load::scenario::{PARK_MS, note};
+use crate::load::scenario::{PARK_MS, SWEEP_MICROS, draw_groups, is_overdue, note};
 use crate::wire::websocket::frame::CloseCode;
-
-/// How long a visitor may take to get in, and to be let go.
-const PATIENCE_MICROS: u64 = 30_000_000;
-
-/// How often what waits too long is looked for.
-const SWEEP_MICROS: u64 = 1_000_000;
 
 /// What the scenario asks to be woken for.
 const COME: u32 = 0;
@@ -67,7 +61,7 @@ struct Visitor {
 #[derive(Debug)]
 pub struct Visits {
     plan: VisitsPlan,
-    first_group: u64,
+    groups: Vec<GroupId>,
     began: u64,
     visitors: Vec<Visitor>,
     come: usize,
@@ -85,7 +79,7 @@ impl Visits {
     pub fn start(driver: &mut Driver, plan: VisitsPlan) -> Self {
         let visitor = |_| Visitor { doing: Doing::Away, subscription: Subscription::new(plan.transport) };
         let visits = Self {
-            first_group: 100_000 + u64::from(driver.random().number() % 800_000),
+            groups: draw_groups(driver, plan.groups),
             began: driver.now(),
             visitors: (0..plan.visits).map(visitor).collect(),
             plan,
@@ -117,8 +111,7 @@ impl Visits {
     }
 
     fn group(&self, number: usize) -> GroupId {
-        let place = (number % self.plan.groups) as u64;
-        GroupId::new(self.first_group + place).expect("six digits are a group")
+        self.groups[number % self.groups.len()]
     }
 
     fn handle_come(&mut self, driver: &mut Driver) {
@@ -225,17 +218,16 @@ impl Visits {
     }
 
     fn sweep(&mut self, driver: &mut Driver) {
-        let now = driver.now();
         for number in 0..self.come {
             let (Doing::Opening { intended: since } | Doing::Leaving { since }) = self.visitors[number].doing
             else {
                 continue;
             };
-            if now.saturating_sub(since) > PATIENCE_MICROS {
+            if is_overdue(driver, since) {
                 self.fail(driver, number, Failure::Timeout, &"no answer");
             }
         }
-        driver.wake_at(now + SWEEP_MICROS, Wake { who: 0, what: SWEEP });
+        driver.wake_at(driver.now() + SWEEP_MICROS, Wake { who: 0, what: SWEEP });
     }
 }
 
