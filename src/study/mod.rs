@@ -1,28 +1,17 @@
 //! The study: starts a server, measures what each transport costs on it, and writes a report that explains itself.
 //!
-//! Measuring fills one value, [`figures::Study`]; everything in the report, its plots, its words and its estimates of
-//! capacity included, is made from that value alone.
+//! Measuring ([`survey`] says what, [`measure`] how, [`server`] and [`machine`] on what) fills one value, [`figures::Study`];
+//! everything in the report, its plots, its words and its estimates of capacity included, is made from that value alone by
+//! [`page`].
 
-mod capacity;
-mod costs;
-mod curves;
-mod estimates;
 pub mod figures;
-mod ink;
 pub mod machine;
-mod markup;
 pub mod measure;
 pub mod page;
 pub mod plan;
-mod plots;
-mod quantity;
-mod seed;
 pub mod server;
 pub mod survey;
-mod transports;
-mod versus;
 pub mod wire;
-mod words;
 
 use std::fmt;
 use std::io;

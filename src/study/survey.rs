@@ -22,7 +22,6 @@ use crate::study::figures::{
 use crate::study::machine;
 use crate::study::measure::{Bench, Flow, Idle, RunError, told};
 use crate::study::plan::StudyPlan;
-use crate::study::quantity::{number, whole};
 use crate::study::server::{Placement, ServerProcess, WORKERS, allowed_cpus};
 
 /// What is measured, how long and how often.
@@ -306,7 +305,7 @@ impl Survey<'_> {
     fn measure_size(&mut self, transport: Transport, subscribers: usize) {
         let (min, max) = SIZE_PUBLISHES_PER_SECOND;
         let window = self.depth.subscribers_window;
-        let flow = self.attempt(transport, &format!("a group of {}", whole(subscribers)), |bench, target| {
+        let flow = self.attempt(transport, &format!("a group of {subscribers}"), |bench, target| {
             let plan = FanoutPlan {
                 transport,
                 subscribers,
@@ -334,7 +333,7 @@ impl Survey<'_> {
             Transport::ShortPoll => (2.0, window.max(RATE_INTERVALS_MIN * interval)),
             _ => (1.0, window),
         };
-        let flow = self.attempt(transport, &format!("{} updates a second", number(rate)), |bench, target| {
+        let flow = self.attempt(transport, &format!("{rate} updates a second"), |bench, target| {
             let plan = FanoutPlan {
                 transport,
                 subscribers: RATE_SUBSCRIBERS,

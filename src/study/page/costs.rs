@@ -1,11 +1,11 @@
 //! The chapters of what one thing costs on each transport: bytes, work, memory, connects; bars beside each other.
 
-use crate::study::curves::{RATE, rate_lines, spread_point};
 use crate::study::figures::{Costs, RatePoint, Spread, Study};
-use crate::study::markup::{Section, Table};
-use crate::study::plots::{Axis, Bar, BarPlot, LinePlot, Scale};
-use crate::study::quantity::{Unit, number, or_none, percent, quantity, spread_cell, whole};
-use crate::study::transports::{Shown, at_rate, measured, study_rate};
+use crate::study::page::curves::{RATE, rate_lines, spread_point};
+use crate::study::page::markup::{Section, Table};
+use crate::study::page::plots::{Axis, Bar, BarPlot, LinePlot, Scale};
+use crate::study::page::quantity::{Unit, number, or_none, percent, quantity, spread_cell, whole};
+use crate::study::page::transports::{Shown, at_rate, measured, study_rate};
 
 /// All chapters of this kind, in the order of the page.
 pub(super) fn sections(study: &Study) -> Vec<Section> {

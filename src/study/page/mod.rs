@@ -1,6 +1,22 @@
 //! The report: one HTML file that needs nothing beside it, and the figures as JSON.
 //!
 //! It has no script, loads nothing, follows the reader's colour scheme, and can be printed.
+//!
+//! Of the files here `quantity`, `markup`, `plots` and `ink` know how something is written or drawn, `transports`, `capacity`
+//! and `words` what the figures say, and the others are chapters made of both.
+
+mod capacity;
+mod costs;
+mod curves;
+mod estimates;
+mod ink;
+mod markup;
+mod plots;
+mod quantity;
+mod seed;
+mod transports;
+mod versus;
+mod words;
 
 use std::fs;
 use std::io;
@@ -8,18 +24,16 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::load::report::TOOL_CPU_SHARE_MAX;
-use crate::study::capacity::Coefficients;
 use crate::study::figures::{Setting, Spread, Study};
-use crate::study::markup::{Section, Table, escape, list, paragraphs};
-use crate::study::quantity::{
+use crate::study::page::capacity::Coefficients;
+use crate::study::page::markup::{Section, Table, escape, list, paragraphs};
+use crate::study::page::quantity::{
     NONE, NOT_MEASURED, Unit, duration, number, or_none, percent, spread_cell, whole,
 };
-use crate::study::transports::{self, Shown, at_rate, study_rate};
-use crate::study::versus::{self, COMPARISONS};
-use crate::study::words;
-use crate::study::{costs, curves, estimates, seed};
+use crate::study::page::transports::{Shown, at_rate, study_rate};
+use crate::study::page::versus::COMPARISONS;
 
-const STYLE: &str = include_str!("page.css");
+const STYLE: &str = include_str!("style.css");
 
 /// What the reader knows the file of figures by, beside the page.
 pub const FIGURES_FILE: &str = "report.json";

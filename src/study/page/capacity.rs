@@ -11,7 +11,7 @@
 //! ```
 
 use crate::study::figures::{Costs, Study, SubscribersPoint};
-use crate::study::transports::kept_up;
+use crate::study::page::transports::kept_up;
 
 /// What each TCP segment costs on Ethernet besides its data: Ethernet head and check sum 14 + 4, IPv4 20, TCP 20 and
 /// its timestamps 12; preamble and gap between frames 20. A bare acknowledgement is such a segment without data.

@@ -3,11 +3,13 @@
 //! Two figures differ only if the ranges of their repeated measurements do not overlap; otherwise it is said that they
 //! cannot be told apart.
 
-use crate::study::capacity::{self, Coefficients, GROUPS, LinearCost, Resource, measured as measured_sizes};
 use crate::study::figures::{Costs, RatePoint, Spread, Study, SubscribersPoint};
-use crate::study::quantity::{Unit, number, percent, quantity, whole};
-use crate::study::transports::{self, Shown, at_rate, study_rate};
-use crate::study::versus::Outcome;
+use crate::study::page::capacity::{
+    self, Coefficients, GROUPS, LinearCost, Resource, measured as measured_sizes,
+};
+use crate::study::page::quantity::{Unit, number, percent, quantity, whole};
+use crate::study::page::transports::{self, Shown, at_rate, study_rate};
+use crate::study::page::versus::Outcome;
 
 /// A cost that lies within this share of a straight line is told as straight even if its measurements repeat more exactly.
 const STRAIGHT_DEVIATION_MAX: f64 = 0.10;

@@ -1,14 +1,14 @@
 //! The chapters of what changes with something: with the rate, the number of subscribers, the interval of polling.
 
 use crate::load::figures::LatencySummary;
-use crate::study::capacity::LinearCost;
 use crate::study::figures::{Costs, PollingPoint, RatePoint, Spread, Study};
-use crate::study::markup::{Section, Table, paragraphs};
-use crate::study::plots::{Axis, Kind, Line, LinePlot, Point, Scale};
-use crate::study::quantity::{NONE, Unit, number, percent, quantity, spread_cell, whole};
-use crate::study::transports::{Shown, measured};
-use crate::study::versus::cpu_beside;
-use crate::study::words;
+use crate::study::page::capacity::LinearCost;
+use crate::study::page::markup::{Section, Table, paragraphs};
+use crate::study::page::plots::{Axis, Kind, Line, LinePlot, Point, Scale};
+use crate::study::page::quantity::{NONE, Unit, number, percent, quantity, spread_cell, whole};
+use crate::study::page::transports::{Shown, measured};
+use crate::study::page::versus::cpu_beside;
+use crate::study::page::words;
 
 /// All chapters of this kind, in the order of the page.
 pub(super) fn sections(study: &Study) -> Vec<Section> {

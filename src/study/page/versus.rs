@@ -3,10 +3,10 @@
 //! The three comparisons are those that the study which we re-play set out for and left open.
 
 use crate::study::figures::{Costs, PollingPoint, RatePoint, Spread, Study};
-use crate::study::markup::Table;
-use crate::study::quantity::{Unit, number, percent, quantity, spread_cell, times};
-use crate::study::transports::{self, at_rate, common_rate, nearest_rate};
-use crate::study::words::total_bytes;
+use crate::study::page::markup::Table;
+use crate::study::page::quantity::{Unit, number, percent, quantity, spread_cell, times};
+use crate::study::page::transports::{self, at_rate, common_rate, nearest_rate};
+use crate::study::page::words::total_bytes;
 
 /// What is compared.
 pub(super) struct Comparison {
