@@ -19,7 +19,7 @@ use log::LevelFilter;
 
 use crate::limits::{ECHO_MESSAGE_BYTES_MAX, HTTP_HEAD_BYTES_CEILING, Limits, WORKERS_MAX};
 use crate::load::plan::LoadPlan;
-use crate::study::plan::StudyPlan;
+use crate::study::StudyPlan;
 
 use self::load::{LoadOptions, StudyOptions};
 use self::options::Options;

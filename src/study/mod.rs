@@ -1,17 +1,15 @@
 //! The study: starts a server, measures what each transport costs on it, and writes a report that explains itself.
 //!
-//! Measuring ([`survey`] says what, [`measure`] how, [`server`] and [`machine`] on what) fills one value, [`figures::Study`];
+//! Measuring (`survey` says what, [`measure`] how, [`server`] and `machine` on what) fills one value, [`figures::Study`];
 //! everything in the report, its plots, its words and its estimates of capacity included, is made from that value alone by
 //! [`page`].
 
 pub mod figures;
-pub mod machine;
+mod machine;
 pub mod measure;
 pub mod page;
-pub mod plan;
 pub mod server;
-pub mod survey;
-pub mod wire;
+mod survey;
 
 use std::fmt;
 use std::io;
@@ -19,9 +17,22 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::ids::Transport;
 use crate::load::run::{LoadError, Target, heed_interrupts};
 use crate::study::figures::FailedRun;
-use crate::study::plan::StudyPlan;
+
+/// One study, as asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StudyPlan {
+    /// Fewer points, shorter and fewer runs.
+    pub quick: bool,
+    /// The folder of report.html and report.json; it is made.
+    pub out: PathBuf,
+    /// The one transport to study; all five if none is named.
+    pub transport: Option<Transport>,
+    /// A server that runs, as host and port; if none is named the study starts its own.
+    pub target: Option<String>,
+}
 
 /// Makes a study, and writes its report into the folder that the plan names.
 ///

@@ -8,62 +8,29 @@ use std::os::unix::process::{CommandExt as _, parent_id};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::load::run::Target;
+use crate::study::machine::Placement;
 
 /// Reactors of a server that the study starts: it has one core.
-pub const WORKERS: usize = 1;
-
-/// Which processors server and tool keep to, so that neither takes the other's time.
-#[derive(Clone, Copy, Debug)]
-pub struct Placement {
-    server: CpuSet,
-    tool: CpuSet,
-}
-
-impl Placement {
-    /// The server on the first processor that this process may use and the tool on the last; `None` if there is one only,
-    /// or the system does not say.
-    #[must_use]
-    pub fn of_this_machine() -> Option<Self> {
-        let allowed = sched_getaffinity(None).ok()?;
-        let cpus: Vec<_> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
-        let (&[first, ..], &[.., last]) = (cpus.as_slice(), cpus.as_slice()) else { return None };
-        let one = |cpu| {
-            let mut set = CpuSet::new();
-            set.set(cpu);
-            set
-        };
-        (first != last).then(|| Self { server: one(first), tool: one(last) })
-    }
-}
-
-/// Processors that this process may use.
-#[must_use]
-pub fn allowed_cpus() -> usize {
-    sched_getaffinity(None).map_or(1, |allowed| allowed.count() as usize)
-}
+pub(super) const WORKERS: usize = 1;
 
 /// A server that lives as long as this value.
 #[derive(Debug)]
-pub struct ServerProcess {
+pub(super) struct ServerProcess {
     child: Child,
     /// Held open: what the server prints later has somewhere to go.
     _stdout: BufReader<std::process::ChildStdout>,
     /// Where it is, and how it is looked at.
-    pub target: Target,
+    pub(super) target: Target,
 }
 
 impl ServerProcess {
     /// Starts a server, and returns once it listens.
-    ///
-    /// # Errors
-    /// What the system says, or that the server did not say where it listens.
-    pub fn start(placement: Option<&Placement>) -> io::Result<Self> {
+    pub(super) fn start(placement: Option<&Placement>) -> io::Result<Self> {
         // A child is where its parent is, so the tool moves there for a moment.
         if let Some(placement) = placement {
-            sched_setaffinity(None, &placement.server)?;
+            placement.move_to_servers()?;
         }
         let started = Command::new(std::env::current_exe()?)
             .args(["study-server", &std::process::id().to_string()])
@@ -71,7 +38,7 @@ impl ServerProcess {
             .stdout(Stdio::piped())
             .spawn();
         if let Some(placement) = placement {
-            sched_setaffinity(None, &placement.tool)?;
+            placement.move_to_tools()?;
         }
         let mut child = started?;
         let stdout = child.stdout.take().expect("it was asked for");
@@ -93,11 +60,9 @@ impl ServerProcess {
             }
         }
     }
-}
 
-impl ServerProcess {
     /// How it ended, if it has.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 }

@@ -14,15 +14,14 @@ use crate::ids::Transport;
 use crate::load::figures::{Failures, Latencies};
 use crate::load::run::Target;
 use crate::load::scenario::fanout::FanoutPlan;
-use crate::study::StudyError;
 use crate::study::figures::{
     ConnectionCosts, Costs, FailedRun, PollingPoint, RatePoint, Setting, Spread, Study, SubscribersPoint,
     WireBytes,
 };
-use crate::study::machine;
+use crate::study::machine::{self, Placement, allowed_cpus};
 use crate::study::measure::{Bench, Flow, Idle, RunError, told};
-use crate::study::plan::StudyPlan;
-use crate::study::server::{Placement, ServerProcess, WORKERS, allowed_cpus};
+use crate::study::server::{ServerProcess, WORKERS};
+use crate::study::{StudyError, StudyPlan};
 
 /// What is measured, how long and how often.
 #[derive(Clone, Copy, Debug)]
@@ -128,7 +127,7 @@ struct Survey<'a> {
 ///
 /// # Errors
 /// [`StudyError::Nothing`], when all runs failed.
-pub fn measure(
+pub(super) fn measure(
     plan: &StudyPlan,
     running: Option<&Target>,
     interrupted: &AtomicBool,
