@@ -130,6 +130,14 @@ pub struct WireBytes {
     pub publish_down: f64,
 }
 
+impl WireBytes {
+    /// All that it takes to deliver one update, in both directions.
+    #[must_use]
+    pub const fn total(&self) -> f64 {
+        self.down_payload + self.down_overhead + self.up
+    }
+}
+
 /// What a connection takes to come about and to do nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionCosts {

@@ -1,6 +1,6 @@
 //! The study's measurements, one function each: set a server up, let the load tool play, and take the difference.
 //!
-//! Each returns what one run gave; [`crate::study::survey`] repeats and interleaves them.
+//! Each returns what one run gave; `survey` repeats and interleaves them.
 
 use std::fmt;
 use std::io;

@@ -78,11 +78,11 @@ fn bytes(study: &Study) -> Section {
     );
     for (shown, costs) in measured(study).into_iter().filter(|(_, costs)| costs.wire.down_payload > 0.0) {
         let wire = costs.wire;
-        let all = wire.down_payload + wire.down_overhead + wire.up;
         let (down, up) = (wire.down_computed, wire.up_computed);
-        let figures = [wire.down_payload, wire.down_overhead, wire.up, all, down, up, wire.publish_up]
-            .into_iter()
-            .chain([wire.publish_down]);
+        let figures =
+            [wire.down_payload, wire.down_overhead, wire.up, wire.total(), down, up, wire.publish_up]
+                .into_iter()
+                .chain([wire.publish_down]);
         let cells = figures.map(|bytes| quantity(bytes, Unit::Bytes));
         table.push([shown.name.to_owned()].into_iter().chain(cells).collect());
     }

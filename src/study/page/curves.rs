@@ -6,7 +6,7 @@ use crate::study::page::capacity::LinearCost;
 use crate::study::page::markup::{Section, Table, paragraphs};
 use crate::study::page::plots::{Axis, Kind, Line, LinePlot, Point, Scale};
 use crate::study::page::quantity::{NONE, Unit, number, percent, quantity, spread_cell, whole};
-use crate::study::page::transports::{Shown, measured};
+use crate::study::page::transports::{Shown, measured, slowest_rate};
 use crate::study::page::versus::cpu_beside;
 use crate::study::page::words;
 
@@ -328,15 +328,10 @@ fn polling(study: &Study) -> Section {
         (point.staleness.count > 0).then_some(Point { x, y: median, low: median, high })
     })];
     staleness.extend(levels(study, &points, |costs, _| {
-        let rates = costs.rates.iter().filter(|point| point.latency.count > 0);
-        let slowest =
-            rates.min_by(|one, other| one.intended_per_second.total_cmp(&other.intended_per_second));
-        slowest.map(|point| point.latency.p50_us as f64)
+        slowest_rate(costs).map(|point| point.latency.p50_us as f64)
     }));
     let mut bytes = vec![line("polling", &|point| exact(point, point.bytes_per_user_second))];
-    bytes.extend(levels(study, &points, |costs, publishes| {
-        Some((costs.wire.down_payload + costs.wire.down_overhead + costs.wire.up) * publishes)
-    }));
+    bytes.extend(levels(study, &points, |costs, publishes| Some(costs.wire.total() * publishes)));
     let mut cpu = vec![line("polling", &|point| exact(point, point.cpu_us_per_user_second))];
     cpu.extend(levels(study, &points, |costs, publishes| {
         points.iter().find_map(|point| cpu_beside(costs, point)).filter(|_| publishes > 0.0)

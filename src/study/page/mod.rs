@@ -24,7 +24,7 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::load::report::TOOL_CPU_SHARE_MAX;
-use crate::study::figures::{Setting, Spread, Study};
+use crate::study::figures::{Setting, Study};
 use crate::study::page::capacity::Coefficients;
 use crate::study::page::markup::{Section, Table, escape, list, paragraphs};
 use crate::study::page::quantity::{
@@ -262,18 +262,17 @@ fn summary_row(shown: &Shown<'_>, rate: Option<f64>) -> Vec<String> {
             .to_vec();
     };
     let point = rate.and_then(|rate| at_rate(costs, rate)).copied().unwrap_or_default();
-    let cell = |spread: &Spread, unit| spread_cell(spread, unit);
     vec![
         shown.name.to_owned(),
-        or_none(costs.wire.down_payload + costs.wire.down_overhead + costs.wire.up, Unit::Bytes),
-        cell(&point.cpu_us_per_update, Unit::Micros),
-        cell(&point.syscalls_per_update, Unit::Count),
-        cell(&point.p50_us, Unit::Micros),
-        cell(&point.p99_us, Unit::Micros),
+        or_none(costs.wire.total(), Unit::Bytes),
+        spread_cell(&point.cpu_us_per_update, Unit::Micros),
+        spread_cell(&point.syscalls_per_update, Unit::Count),
+        spread_cell(&point.p50_us, Unit::Micros),
+        spread_cell(&point.p99_us, Unit::Micros),
         or_none(point.answer.p50_us as f64, Unit::Micros),
         or_none(Coefficients::of(costs).connection_bytes, Unit::Bytes),
-        cell(&costs.connection.connect_us, Unit::Micros),
-        cell(&costs.connection.connect_cpu_us, Unit::Micros),
+        spread_cell(&costs.connection.connect_us, Unit::Micros),
+        spread_cell(&costs.connection.connect_cpu_us, Unit::Micros),
     ]
 }
 
