@@ -6,6 +6,8 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
+import org.springframework.context.event.ContextClosedEvent;
+import org.springframework.context.event.EventListener;
 import org.springframework.http.CacheControl;
 import org.springframework.http.MediaType;
 import org.springframework.http.ResponseEntity;
@@ -81,6 +83,12 @@ public class SseController {
                 emitters.remove(emitter);
             }
         }
+    }
+
+    /** Streams have no end of their own, and the container waits for them. */
+    @EventListener(ContextClosedEvent.class)
+    void handleShutdown() {
+        emitters.forEach(SseEmitter::complete);
     }
 
     /** A reader has gone or took nothing for too long: nothing is left to be answered, and nothing to be logged. */
