@@ -47,13 +47,20 @@ pub fn parse_decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0u64, |number, byte| {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        number.checked_mul(10)?.checked_add(u64::from(digit))
-    })
+    // Nineteen nines fit, so no step before the twentieth need be checked.
+    let (unchecked, checked) = digits.split_at(digits.len().min(19));
+    let mut number = 0u64;
+    for byte in unchecked {
+        number = number * 10 + u64::from(digit(*byte)?);
+    }
+    checked
+        .iter()
+        .try_fold(number, |number, byte| number.checked_mul(10)?.checked_add(u64::from(digit(*byte)?)))
+}
+
+const fn digit(byte: u8) -> Option<u8> {
+    let digit = byte.wrapping_sub(b'0');
+    if digit <= 9 { Some(digit) } else { None }
 }
 
 /// Names whom a location belongs to: UTF-8, 1 to 64 bytes, no control characters.

@@ -22,10 +22,12 @@
 //! connection names, the connection moves there, socket and all; what it names later goes by [`shard::mail`]. At home
 //! the [`hub`] checks and numbers the update, keeps it in the group's ring, and marks the group.
 //!
-//! At the end of the turn [`shard::Shard::poll_output`] tells each marked group once: its new updates are encoded once for
-//! each way of writing them, laid end to end, and written from there to every subscriber that is owed nothing else: one
-//! system call and no copy a subscriber, however many updates there were. Who is owed more has a queue of references, who
-//! is too slow for that reads on by cursor, conflated, once its socket takes bytes again.
+//! At the end of the turn [`shard::Shard::poll_output`] writes the answers, then tells each marked group once: its new updates
+//! are encoded once for each way of writing them, laid end to end, and written from there to every subscriber that is owed
+//! nothing else: one system call and no copy a subscriber, however many updates there were. Who is owed more has a queue of
+//! references, who is too slow for that reads on by cursor, conflated, once its socket takes bytes again. Where there is
+//! more to write than a few milliseconds' worth the other groups wait for the next turn, which follows at once, so that
+//! nobody who comes or asks has to wait for everybody to be told.
 //!
 //! # The other side
 //!

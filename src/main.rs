@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Ok(Command::Serve(config)) => serve(&config),
         Ok(Command::Load(plan)) => put_load(&plan),
         Ok(Command::Study(plan)) => exit_code(study::run(&plan, &mut std::io::stdout())),
+        Ok(Command::StudyServer(study)) => exit_code(study::server::become_server(study)),
         Ok(Command::Print(text)) => {
             // A reader that went away early (`| head`) has what it wanted.
             let _ = std::io::stdout().write_all(text.as_bytes());

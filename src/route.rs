@@ -268,32 +268,44 @@ impl Place {
             b"/metrics" | b"/actuator/prometheus" => Ok(Self::Metrics),
             b"/healthz" => Ok(Self::Healthz),
             b"/readyz" => Ok(Self::Readyz),
-            _ => {
-                let path = path.strip_prefix(b"/").ok_or(RouteError::NotFound)?;
-                match split_segment(path)? {
-                    (b"location", rest) => Self::below_location(rest),
-                    (b"cur", rest) => group(rest).map(Self::Current),
-                    (b"ws", rest) => group(rest).map(|group| Self::WebSocket(Some(group))),
-                    _ => Err(RouteError::NotFound),
-                }
-            }
+            _ => Self::of_a_group(path),
+        }
+    }
+
+    /// Below the names that have groups below them.
+    fn of_a_group(path: &[u8]) -> Result<Self, RouteError> {
+        if let Some(rest) = path.strip_prefix(b"/location/") {
+            Self::below_location(rest)
+        } else if let Some(rest) = path.strip_prefix(b"/cur/") {
+            group(rest).map(Self::Current)
+        } else if let Some(rest) = path.strip_prefix(b"/ws/") {
+            group(rest).map(|group| Self::WebSocket(Some(group)))
+        } else {
+            Err(RouteError::NotFound)
         }
     }
 
     fn below_location(path: &[u8]) -> Result<Self, RouteError> {
-        match split_segment(path)? {
-            (b"cur", rest) => group(rest).map(Self::Current),
-            (b"group", rest) => group(rest).map(Self::Snapshot),
-            (b"long", rest) => match rest.strip_suffix(b"/notify") {
+        if let Some(rest) = path.strip_prefix(b"cur/") {
+            group(rest).map(Self::Current)
+        } else if let Some(rest) = path.strip_prefix(b"share/") {
+            group(rest).map(Self::Publish)
+        } else if let Some(rest) = path.strip_prefix(b"long/") {
+            match rest.strip_suffix(b"/notify") {
                 Some(rest) => group(rest).map(Self::Publish),
                 None => group(rest).map(Self::LongPoll),
-            },
-            (b"share", rest) => group(rest).map(Self::Publish),
-            // The seed's two literal addresses win over `{group}`.
-            (b"sse", b"connect") => Ok(Self::SseOneShot),
-            (b"sse", b"share") => Ok(Self::SseShare),
-            (b"sse", rest) => group(rest).map(Self::Sse),
-            _ => Err(RouteError::NotFound),
+            }
+        } else if let Some(rest) = path.strip_prefix(b"sse/") {
+            match rest {
+                // The seed's two literal addresses win over `{group}`.
+                b"connect" => Ok(Self::SseOneShot),
+                b"share" => Ok(Self::SseShare),
+                _ => group(rest).map(Self::Sse),
+            }
+        } else if let Some(rest) = path.strip_prefix(b"group/") {
+            group(rest).map(Self::Snapshot)
+        } else {
+            Err(RouteError::NotFound)
         }
     }
 
@@ -377,17 +389,11 @@ fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
 
 fn group(digits: &[u8]) -> Result<GroupId, RouteError> {
     // A further segment is another path, not a bad number.
-    if digits.contains(&b'/') { Err(RouteError::NotFound) } else { parse_group(digits) }
+    parse_group(digits).map_err(|bad| if digits.contains(&b'/') { RouteError::NotFound } else { bad })
 }
 
 fn parse_group(digits: &[u8]) -> Result<GroupId, RouteError> {
     GroupId::parse(digits).ok_or(RouteError::BadGroup)
-}
-
-/// A path's first segment and what is below it; a path of one segment has nothing below.
-fn split_segment(path: &[u8]) -> Result<(&[u8], &[u8]), RouteError> {
-    let end = path.iter().position(|byte| *byte == b'/').ok_or(RouteError::NotFound)?;
-    Ok((&path[..end], &path[end + 1..]))
 }
 
 /// What is before and after the first `separator`; nothing is after one that is not there.

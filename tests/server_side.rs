@@ -63,6 +63,7 @@ fn publishes_and_bytes_are_those_that_there_were() {
     assert_eq!((counts.updates_delivered.of("sse"), counts.updates_delivered.total()), (10, 10));
     assert_eq!((counts.wire_received.of("http"), counts.wire_received.total()), (sent, sent));
     assert_eq!((counts.payload_sent.of("sse"), counts.payload_sent.of("websocket")), (payload, 0));
+    assert_eq!(counts.payload_sent.of("http"), payload, "each publish is answered with its update");
     assert!(counts.wire_sent.of("sse") > payload, "{counts:?}");
     assert_eq!((counts.requests.of("2xx"), counts.requests.total()), (10, 10));
     assert_eq!(counts.connections.total(), 0, "both were there before");

@@ -29,18 +29,19 @@ const ROOMS: [(&str, &str); 13] = [
 const BELOW_REACTOR: &str = "wire session hub shard";
 
 /// Every package that the library depends on, and where it may be named.
-const HOMES: [(&str, &str); 21] = [
+const HOMES: [(&str, &str); 22] = [
     ("base64", "src/wire/websocket/handshake.rs"),
     ("clap", "src/config/"),
     ("crossbeam-channel", "src/reactor/mailbox.rs"),
     ("fastrand", "src/random.rs"),
     ("hdrhistogram", "src/load/figures.rs"),
-    ("httparse", "src/wire/http/request.rs src/wire/http/client.rs"),
-    ("humantime", "src/config/ src/logger.rs src/study/page.rs"),
+    ("httparse", "src/wire/http/request.rs src/wire/http/fields.rs src/wire/http/client.rs"),
+    ("humantime", "src/config/ src/logger.rs src/study/page/mod.rs"),
     ("indicatif", "src/load/ src/study/"),
+    ("itoa", "src/wire/decimal.rs"),
     ("log", "src/reactor/ src/load/ src/server.rs src/config/ src/logger.rs src/main.rs"),
     ("mio", "src/reactor/ src/load/"),
-    ("plotters", "src/study/plots.rs"),
+    ("plotters", "src/study/page/plots.rs"),
     ("prometheus", "src/metrics.rs"),
     ("rlimit", "src/server.rs src/load/"),
     ("rustix", "src/load/ src/study/"),

@@ -1,6 +1,7 @@
 # Builds, starts and stops the server for the scripts that run clients against it. Sourced, not run.
 #
-# SERVER_BINARY names another binary than the one that `cargo build --release` makes.
+# SERVER_BINARY names another binary than the one that `cargo build --release` makes, START_SECONDS how long it may take to
+# say where it listens (10).
 
 REPOSITORY="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 CACHE="$REPOSITORY/scripts/.cache"
@@ -17,11 +18,11 @@ build_server() {
 
 # Starts the server with the flags given and sets SERVER_ADDRESS (host:port) and SERVER_ID (its process).
 start_server() {
-    local line
+    local line seconds=${START_SECONDS:-10}
     coproc SERVER { exec "$SERVER_BINARY" --listen 127.0.0.1:0 "$@" 2>"$CACHE/server.log"; }
     SERVER_ID=$SERVER_PID
-    if ! read -r -t 10 line <&"${SERVER[0]}" || [[ "$line" != "listening on http://"* ]]; then
-        echo "the server did not say where it listens within 10 s; its log:" >&2
+    if ! read -r -t "$seconds" line <&"${SERVER[0]}" || [[ "$line" != "listening on http://"* ]]; then
+        echo "the server did not say where it listens within $seconds s; its log:" >&2
         cat "$CACHE/server.log" >&2
         return 1
     fi

@@ -10,7 +10,7 @@ use crate::ids::Transport;
 use crate::load::plan::{
     DURATION_MAX, GRACE, Kind, LoadPlan, STAGES_MAX, Stage, Stages, USERS_MAX, VISITS_MAX, WAIT,
 };
-use crate::study::plan::StudyPlan;
+use crate::study::StudyPlan;
 
 use super::ConfigError;
 use super::text::{Spelled, Text};

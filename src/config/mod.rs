@@ -19,7 +19,7 @@ use log::LevelFilter;
 
 use crate::limits::{ECHO_MESSAGE_BYTES_MAX, HTTP_HEAD_BYTES_CEILING, Limits, WORKERS_MAX};
 use crate::load::plan::LoadPlan;
-use crate::study::plan::StudyPlan;
+use crate::study::StudyPlan;
 
 use self::load::{LoadOptions, StudyOptions};
 use self::options::Options;
@@ -335,6 +335,8 @@ pub enum Command {
     Load(Box<LoadPlan>),
     /// Measure what each transport costs.
     Study(StudyPlan),
+    /// Become the server of the study that is this process, and end with it.
+    StudyServer(u32),
     /// Print this and be done: the version, the help, or the configuration as it would be in effect.
     Print(String),
 }
@@ -366,6 +368,7 @@ impl Command {
             Verb::Serve(sources) => sources.read().map(Box::new).map(Self::Serve),
             Verb::Load(options) => options.plan().map(Box::new).map(Self::Load),
             Verb::Study(options) => Ok(Self::Study(options.plan())),
+            Verb::StudyServer { study } => Ok(Self::StudyServer(study)),
             Verb::CheckConfig(sources) => sources.read().map(|config| Self::Print(config.to_toml())),
             Verb::Version => Ok(Self::Print(concat!("geoloop ", env!("CARGO_PKG_VERSION"), "\n").to_owned())),
         }
@@ -449,6 +452,13 @@ enum Verb {
     Load(LoadOptions),
     /// Start a server, measure what each transport costs on it, and write a report
     Study(StudyOptions),
+    /// What a study starts its servers with; nobody else has a use for it
+    #[command(hide = true)]
+    StudyServer {
+        /// The process of the study
+        #[arg(value_name = "PID")]
+        study: u32,
+    },
     /// Print the configuration in effect as a file for --config, or say what is wrong with it
     CheckConfig(Sources),
     /// Print the version

@@ -269,7 +269,7 @@ impl Group {
     }
 
     /// What the group costs on the heap, but for its waiters, which are bounded by their connections, and what is to be
-    /// fanned out, which is so by the end of the turn.
+    /// fanned out, which is bounded by [`UNTOLD_UPDATES_MAX`](crate::limits::UNTOLD_UPDATES_MAX) and a turn's reading.
     pub(super) fn held_bytes(&self) -> usize {
         self.history.held_bytes() + self.members.held_bytes()
     }

@@ -110,6 +110,8 @@ pub struct Hub {
     by_id: HashMap<GroupId, GroupKey>,
     /// Groups with updates to fan out, in the order in which they got the first.
     dirty: VecDeque<GroupKey>,
+    /// Updates that those have to fan out.
+    untold: usize,
     timers: TimerWheel<GroupKey>,
     quota: Quota,
     /// What the groups cost in memory, the tables that they are in included.
@@ -162,6 +164,7 @@ impl Hub {
             entries: Slab::new(),
             by_id: HashMap::new(),
             dirty: VecDeque::new(),
+            untold: 0,
             timers: TimerWheel::new(Tick(0)),
             quota: groups,
             held: budget.groups(),
@@ -272,7 +275,7 @@ impl Hub {
         debug_assert!(!self.is_home(key), "a group at home is told nothing");
         self.prepare(key);
         if self.entries[key.index()].group.apply(update) {
-            self.mark_dirty(key);
+            self.mark_dirty(key, 1);
         } else {
             self.reclaim_list(key);
         }
@@ -327,10 +330,24 @@ impl Hub {
         None
     }
 
+    /// Whether [`Hub::poll_dirty`] may have something to tell.
+    #[must_use]
+    pub fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// How many updates wait to be fanned out.
+    #[must_use]
+    pub const fn untold(&self) -> usize {
+        self.untold
+    }
+
     /// Takes the updates that a group has to fan out, oldest first; the list is to be given back.
     #[must_use]
     pub fn take_pending(&mut self, key: GroupKey) -> Vec<Arc<Update>> {
-        std::mem::take(self.entries[key.index()].group.pending_mut())
+        let pending = std::mem::take(self.entries[key.index()].group.pending_mut());
+        self.untold -= pending.len();
+        pending
     }
 
     /// Gives back a list from [`Hub::take_pending`] once it has been fanned out.
@@ -382,17 +399,16 @@ impl Hub {
     fn change<T>(&mut self, key: GroupKey, now: &Now, change: impl FnOnce(&mut Group) -> T) -> T {
         self.prepare(key);
         let entry = &mut self.entries[key.index()];
-        let (members, newest) = (entry.group.members(), entry.group.cursor());
+        let (members, untold) = (entry.group.members(), entry.group.pending().len());
         let changed = change(&mut entry.group);
         if let Role::Home { used, .. } = &mut entry.role {
             *used = now.tick;
             self.members = self.members + entry.group.members() - members;
             self.highest = self.highest.max(entry.group.cursor());
         }
-        if entry.group.cursor() > newest {
-            self.mark_dirty(key);
-        } else {
-            self.reclaim_list(key);
+        match entry.group.pending().len() - untold {
+            0 => self.reclaim_list(key),
+            more => self.mark_dirty(key, more),
         }
         self.note_held(key);
         // A member may be on its own from now on.
@@ -441,17 +457,16 @@ impl Hub {
         let member_ttl = self.member_ttl;
         self.prepare(key);
         let entry = &mut self.entries[key.index()];
-        let (members, newest) = (entry.group.members(), entry.group.cursor());
+        let (members, untold) = (entry.group.members(), entry.group.pending().len());
         let next_due = entry.group.expire_members(now, member_ttl);
         if let Role::Home { swept, .. } = &mut entry.role {
             *swept = now.tick;
         }
         self.members = self.members + entry.group.members() - members;
         self.highest = self.highest.max(entry.group.cursor());
-        if entry.group.cursor() > newest {
-            self.mark_dirty(key);
-        } else {
-            self.reclaim_list(key);
+        match entry.group.pending().len() - untold {
+            0 => self.reclaim_list(key),
+            more => self.mark_dirty(key, more),
         }
         self.note_held(key);
         next_due
@@ -464,7 +479,9 @@ impl Hub {
         self.held.change(before, *held_bytes);
     }
 
-    fn mark_dirty(&mut self, key: GroupKey) {
+    /// Notes that a group has so many more updates to fan out.
+    fn mark_dirty(&mut self, key: GroupKey, more: usize) {
+        self.untold += more;
         if !std::mem::replace(&mut self.entries[key.index()].is_dirty, true) {
             self.dirty.push_back(key);
         }
@@ -518,6 +535,7 @@ impl Hub {
     fn remove(&mut self, key: GroupKey) {
         let entry = self.entries.remove(key.index());
         self.by_id.remove(&entry.group.id());
+        self.untold -= entry.group.pending().len();
         self.held.change(entry.held_bytes, 0);
         match entry.role {
             Role::Home { look, .. } => {
@@ -740,10 +758,10 @@ mod tests {
         for key in [second, first, second] {
             hub.publish(key, &moved(None), &now(0)).map(drop).unwrap();
         }
-        assert_eq!(hub.poll_dirty(), Some(second));
-        assert_eq!(hub.take_pending(second).len(), 2);
+        assert_eq!((hub.poll_dirty(), hub.untold()), (Some(second), 3));
+        assert_eq!((hub.take_pending(second).len(), hub.untold()), (2, 1));
         assert_eq!(hub.poll_dirty(), Some(first));
-        assert_eq!(hub.take_pending(first).len(), 1);
+        assert_eq!((hub.take_pending(first).len(), hub.untold()), (1, 0));
         assert_eq!(hub.poll_dirty(), None);
     }
 

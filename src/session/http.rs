@@ -330,12 +330,14 @@ fn read_upgrade(head: &RequestHead<'_>, stomp: bool) -> Result<Upgrade, UpgradeE
         return Err(UpgradeError::NotAsked);
     }
     // Neither may be given twice (RFC 6455, sections 11.3.1 and 11.3.5).
-    if the_one(head, "Sec-WebSocket-Version") != Some(handshake::VERSION.as_bytes()) {
+    if head.websocket_version.once() != Some(handshake::VERSION.as_bytes()) {
         return Err(UpgradeError::Version);
     }
-    let key = the_one(head, "Sec-WebSocket-Key")
-        .filter(|key| handshake::check_key(key))
-        .ok_or(UpgradeError::Key)?;
+    let key = head.websocket_key.once().filter(|key| handshake::check_key(key)).ok_or(UpgradeError::Key)?;
+    let key = key.try_into().map_err(|_| UpgradeError::Key)?;
+    if !head.has_websocket_offers {
+        return Ok(Upgrade { key, subprotocol: None });
+    }
     if !head.field_values("Sec-WebSocket-Protocol").all(handshake::check_protocols)
         || !head.field_values("Sec-WebSocket-Extensions").all(handshake::check_extensions)
     {
@@ -343,14 +345,7 @@ fn read_upgrade(head: &RequestHead<'_>, stomp: bool) -> Result<Upgrade, UpgradeE
     }
     let spoken: &[&'static str] = if stomp { &STOMP_SUBPROTOCOLS } else { &[] };
     let subprotocol = handshake::choose_subprotocol(head.field_values("Sec-WebSocket-Protocol"), spoken);
-    Ok(Upgrade { key: key.try_into().map_err(|_| UpgradeError::Key)?, subprotocol })
-}
-
-/// The value of a field that is given once.
-fn the_one<'a>(head: &RequestHead<'a>, name: &str) -> Option<&'a [u8]> {
-    let mut values = head.field_values(name);
-    let first = values.next()?;
-    values.next().is_none().then_some(first)
+    Ok(Upgrade { key, subprotocol })
 }
 
 fn refuse_head(out: &mut Vec<u8>, cx: &Context<'_>, error: HeadError, input: &[u8]) -> Step {

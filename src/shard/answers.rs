@@ -1,5 +1,7 @@
 //! What is said to a connection, and what that does to it: answers to requests, receipts, refusals, last words.
 
+use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::hub::group::{Published, Refusal};
@@ -12,6 +14,7 @@ use crate::session::{Context, Session, long_poll, sse};
 use crate::shard::conns::{About, Asked, Conn, Interest};
 use crate::shard::mail::{Answer, Outcome, Question, Refused};
 use crate::shard::out_queue::{KEPT_BYTES, OutQueue};
+use crate::shard::ready::Ready;
 use crate::shard::{Command, Shard};
 use crate::wire::http::response::{self, Status};
 use crate::wire::json;
@@ -31,23 +34,30 @@ impl Shard {
         if self.reply.is_empty() {
             return;
         }
+        let mut reply = mem::take(&mut self.reply);
+        self.push(id, &reply);
+        reply.clear();
+        reply.shrink_to(64 * 1024);
+        self.reply = reply;
+    }
+
+    /// Queues whole frames or answers.
+    fn push(&mut self, id: ConnId, bytes: &[u8]) {
         if let Some(conn) = self.conns.get_mut(id) {
-            queue_of(conn, &mut self.pool).push_control(&self.reply);
-            self.mark_dirty(id);
+            let out = queue_of(conn, &mut self.pool);
+            out.push_control(bytes);
+            if out.must_be_listed() {
+                self.dirty.push_back(id);
+            }
         }
-        self.said_bytes += self.reply.len();
-        let is_long = self.reply.len() > KEPT_BYTES;
-        self.reply.clear();
-        self.reply.shrink_to(64 * 1024);
-        if is_long { self.count_held(id) } else { self.note_held(id) }
+        self.said_bytes += bytes.len();
+        if bytes.len() > KEPT_BYTES { self.count_held(id) } else { self.note_held(id) }
     }
 
     /// Has a connection flushed at the end of the turn.
     pub(super) fn mark_dirty(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let out = queue_of(conn, &mut self.pool);
-        if !out.dirty && !out.blocked {
-            out.dirty = true;
+        if queue_of(conn, &mut self.pool).must_be_listed() {
             self.dirty.push_back(id);
         }
     }
@@ -168,8 +178,9 @@ impl Shard {
             }
             (About::Snapshot { group }, Answer::Snapshot { seq, updates }) => {
                 self.json.clear();
-                json::encode_snapshot(&mut self.json, group, seq, updates.iter().map(|update| &**update));
-                self.answer_json(id, report::Asked::Snapshot, reply);
+                let updates = updates.iter().map(|update| &**update);
+                let payload_bytes = json::encode_snapshot(&mut self.json, group, seq, updates);
+                self.answer_json(id, report::Asked::Snapshot, reply, payload_bytes);
             }
             (_, Answer::Newest { .. } | Answer::Snapshot { .. }) => {
                 debug_assert!(false, "an answer to another question");
@@ -183,7 +194,7 @@ impl Shard {
         self.answer_unavailable(id, report::Asked::Snapshot, reply, Reason::HeldMax, &detail);
     }
 
-    fn answer_newest(&mut self, id: ConnId, reply: Reply, update: &Update, matches: bool) {
+    fn answer_newest(&mut self, id: ConnId, reply: Reply, update: &Arc<Update>, matches: bool) {
         let kind = report::Asked::Current;
         if matches {
             self.count_answer(kind, Status::NotModified);
@@ -192,13 +203,21 @@ impl Shard {
                 head.field("Cache-Control", b"no-cache").finish();
             });
         } else {
-            self.encode_json(update);
             self.count_answer(kind, Status::Ok);
-            let cx = self.env.context(self.id, id);
-            let head = http::begin(&mut self.reply, &cx, reply, Status::Ok).etag(update.seq);
-            http::finish(head.field("Cache-Control", b"no-cache"), reply, JSON, &self.json);
-            self.count_delivered_payload(Transport::ShortPoll);
-            self.push_reply(id);
+            let is_shared = reply.is_plain();
+            let mut ready = if is_shared { self.ready.take(update) } else { Ready::default() };
+            if ready.bytes.is_empty() {
+                self.encode_json(update);
+                let cx = self.env.context(self.id, id);
+                let head = http::begin(&mut ready.bytes, &cx, reply, Status::Ok).etag(update.seq);
+                http::finish(head.field("Cache-Control", b"no-cache"), reply, JSON, &self.json);
+                ready.content_bytes = self.json.len();
+            }
+            self.count_payload_sent(id, reply, ready.content_bytes);
+            self.push(id, &ready.bytes);
+            if is_shared {
+                self.ready.put_back(update, ready);
+            }
         }
         self.after_answer(id, reply);
     }
@@ -218,12 +237,13 @@ impl Shard {
             numbered_micros: self.env.now.micros,
         };
         self.encode_json(&update);
-        self.answer_json(id, report::Asked::Current, reply);
+        self.answer_json(id, report::Asked::Current, reply, self.json.len());
     }
 
-    /// Answers with the JSON that was encoded last, which nobody may keep.
-    fn answer_json(&mut self, id: ConnId, kind: report::Asked, reply: Reply) {
+    /// Answers with the JSON that was encoded last, which nobody may keep and so much of which is updates.
+    fn answer_json(&mut self, id: ConnId, kind: report::Asked, reply: Reply, payload_bytes: usize) {
         self.count_answer(kind, Status::Ok);
+        self.count_payload_sent(id, reply, payload_bytes);
         let cx = self.env.context(self.id, id);
         let head = http::begin(&mut self.reply, &cx, reply, Status::Ok).field("Cache-Control", b"no-store");
         http::finish(head, reply, JSON, &self.json);
@@ -248,9 +268,10 @@ impl Shard {
                 if kind == report::Asked::SseOneShot {
                     let mut event = Vec::with_capacity(256);
                     sse::encode_update(&mut event, update.seq, &self.json);
+                    self.count_payload_sent(id, reply, self.json.len());
                     return self.answer_content(id, kind, reply, EVENT_STREAM, &event);
                 }
-                self.answer_json(id, kind, reply);
+                self.answer_json(id, kind, reply, self.json.len());
             }
             Ok(Published::NothingLeft) => self.answer_empty(id, kind, reply, Status::NoContent),
             Err(refused @ Refused::Publish(Refusal::Stale { .. })) => {
@@ -473,8 +494,10 @@ impl Shard {
         json::encode_update(&mut self.json, update, false);
     }
 
-    fn count_delivered_payload(&mut self, transport: Transport) {
-        self.report.payload_bytes[transport as usize].sent += self.json.len() as u64;
+    /// Counts updates in an answer, as what the connection's bytes on the wire are counted as; a HEAD is sent none of them.
+    fn count_payload_sent(&mut self, id: ConnId, reply: Reply, bytes: usize) {
+        let Some(conn) = self.conns.get(id).filter(|_| !reply.head_only) else { return };
+        self.report.payload_bytes[conn.transport() as usize].sent += bytes as u64;
     }
 
     /// Forgets a connection after it has left all groups; what its socket needs is the caller's to say.
@@ -491,7 +514,7 @@ impl Shard {
     /// Has a connection closed as soon as nothing is being iterated.
     pub(super) fn kill(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if !std::mem::replace(&mut conn.flags.dead, true) {
+        if !mem::replace(&mut conn.flags.dead, true) {
             self.dying.push(id);
         }
     }

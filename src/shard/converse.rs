@@ -207,9 +207,11 @@ impl Shard {
         }
         let Some(id) = self.resumed.pop_front() else { return false };
         let Some(conn) = self.conns.get_mut(id) else { return true };
-        let unread = conn.unread.take().unwrap_or_default();
         let was_held = std::mem::take(&mut conn.flags.held);
-        let reading = self.converse_unread(id, unread);
+        let reading = match conn.unread.take() {
+            Some(unread) => self.converse_unread(id, unread),
+            None => self.converse(id, &mut []).0,
+        };
         if was_held && reading == Reading::Go {
             self.commands.push_back(Command::ReadAgain(id));
         }

@@ -17,7 +17,7 @@ use crate::hub::GroupKey;
 use crate::hub::group::Cursor;
 use crate::hub::waiters::{Lane, Waiter};
 use crate::ids::{ConnId, GroupId, Seq, Transport};
-use crate::limits::SlowConsumer;
+use crate::limits::{SlowConsumer, UNTOLD_UPDATES_MAX};
 use crate::location::Update;
 use crate::report::{Reason, Report};
 use crate::session::stomp::{self, Subscription};
@@ -90,6 +90,8 @@ pub(super) struct FanOut {
     settled: u64,
     /// Whom so much was given to that it is written to before anybody else is told.
     long: Option<ConnId>,
+    /// Writes of this turn.
+    writes: usize,
 }
 
 /// Byte strings laid end to end.
@@ -119,6 +121,11 @@ impl Pieces {
 }
 
 impl FanOut {
+    /// The turn is over.
+    pub(super) const fn end_turn(&mut self) {
+        self.writes = 0;
+    }
+
     /// What is written to whoever is owed the updates from this one on.
     pub(super) fn frames_from(&self, first: usize) -> &[u8] {
         &self.frames.bytes[self.frames.start(first)..]
@@ -141,7 +148,8 @@ impl FanOut {
 }
 
 impl Shard {
-    /// Goes on telling groups; true when a write is in flight, false when every group has been told.
+    /// Goes on telling groups; true when a write is in flight, false when every group has been told, or this turn has told
+    /// enough of them: the rest is told in the next, which is due at once.
     pub(super) fn poll_fan_out(&mut self) -> bool {
         if let Some(id) = self.fan.long
             && self.relieve(id)
@@ -151,6 +159,7 @@ impl Shard {
         loop {
             let key = match self.fan.group {
                 Some(key) => key,
+                None if self.has_told_enough() => return false,
                 None => match self.hub.poll_dirty() {
                     Some(key) => self.begin_group(key),
                     None => return false,
@@ -162,6 +171,7 @@ impl Shard {
                 Audience::Subscriptions => self.tell_subscriptions(key),
             };
             if in_flight {
+                self.fan.writes += 1;
                 return true;
             }
             self.fan.settle_staleness(&mut self.report, self.written_micros);
@@ -227,6 +237,17 @@ impl Shard {
             form.encode(&mut fan.frames.bytes, update, fan.json.piece(index), &cx);
             fan.frames.end_piece();
         }
+    }
+
+    /// Whether the other groups wait for the next turn: whoever is to be accepted or read must not wait for everybody to be
+    /// told. Where much is left to tell reading waits instead.
+    const fn has_told_enough(&self) -> bool {
+        self.fan.writes >= self.env.limits.fan_out_writes_max && self.hub.untold() <= UNTOLD_UPDATES_MAX
+    }
+
+    /// Whether a group is being told: until that is done nobody's queue is written, for it may go on to the very updates.
+    pub(super) const fn is_telling(&self) -> bool {
+        self.fan.group.is_some()
     }
 
     fn end_group(&mut self) {
@@ -314,7 +335,14 @@ impl Shard {
         loop {
             let (waiter, first) = self.next_waiter(key)?;
             let Some((id, conn)) = self.conns.at_mut(waiter.slot) else { continue };
-            if conn.flags.dead || first >= self.fan.updates.len() {
+            if conn.flags.dead {
+                continue;
+            }
+            if first >= self.fan.updates.len() {
+                // It came behind them, and may wait for its group to have been told.
+                if conn.out.is_some() || conn.flags.behind {
+                    self.mark_dirty(id);
+                }
                 continue;
             }
             if is_live(conn, waiter.sub) {

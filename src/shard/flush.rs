@@ -8,7 +8,7 @@ use crate::hub::group::Cursor;
 use crate::ids::ConnId;
 use crate::limits::{LINGER_TIME_MAX, WRITE_BYTES_MAX};
 use crate::session::Session;
-use crate::shard::conns::{Behind, Feed, Input, Interest, Pace, Place};
+use crate::shard::conns::{Behind, Conn, Feed, Input, Interest, Pace, Place};
 use crate::shard::interest::feed_mut;
 use crate::shard::out_queue::Owed;
 use crate::shard::{Command, Shard, Wrote};
@@ -53,11 +53,37 @@ impl Shard {
     /// Prepares the next connection's write; false when no connection has anything to write.
     pub(super) fn poll_flush(&mut self) -> bool {
         while let Some(id) = self.dirty.pop_front() {
+            if self.is_to_be_told(id) {
+                // Telling its group marks it again.
+                if let Some(out) = self.conns.get_mut(id).and_then(|conn| conn.out.as_mut()) {
+                    out.dirty = false;
+                }
+                self.note_held(id);
+                continue;
+            }
             if self.begin_flush(id) {
                 return true;
             }
         }
         false
+    }
+
+    /// Whether a connection that reads by cursor, or is to end, is owed updates that its group is still to be told: it would
+    /// read them from the ring and be told them once more, or end without them.
+    fn is_to_be_told(&self, id: ConnId) -> bool {
+        let Some(conn) = self.conns.get(id) else { return false };
+        if !conn.flags.behind && conn.out.as_ref().is_none_or(|out| out.farewell().is_empty()) {
+            return false;
+        }
+        let has_pending = |feed: &Feed| match feed.place {
+            Place::Here { key, .. } => !self.hub.group(key).pending().is_empty(),
+            Place::Coming { .. } => false,
+        };
+        match &conn.interest {
+            Interest::Stream(stream) => has_pending(&stream.feed),
+            Interest::Feeds(feeds) => feeds.feeds.iter().flatten().any(has_pending),
+            Interest::None | Interest::Asked(_) | Interest::Opening { .. } | Interest::Poll(_) => false,
+        }
     }
 
     /// Prepares a connection's write; false if its socket takes nothing, or there is nothing to write to it.
@@ -258,10 +284,12 @@ impl Shard {
             // Nothing may come behind it.
             self.part(id);
         }
-        if whole {
-            self.mark_dirty(id);
-        } else {
-            self.bound_queue(id);
+        match self.conns.get(id) {
+            Some(Conn { out: Some(out), flags, .. }) if out.is_empty() && !flags.behind => {
+                return self.finish_flush(id);
+            }
+            Some(_) if whole => self.mark_dirty(id),
+            Some(_) | None => self.bound_queue(id),
         }
         self.note_held(id);
         let limits = &self.env.limits;

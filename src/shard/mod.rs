@@ -23,6 +23,7 @@ mod out_queue;
 pub mod placement;
 mod polls;
 mod post;
+mod ready;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ use crate::shard::flush::Flight;
 use crate::shard::interest::Coming;
 use crate::shard::mail::{Mail, Parcel};
 use crate::shard::out_queue::OutQueue;
+use crate::shard::ready::ReadyAnswers;
 use crate::shard::timers::{Alarm, Drain, Round};
 use crate::timer_wheel::TimerWheel;
 use crate::wire::http::response::HttpDate;
@@ -233,6 +235,7 @@ pub struct Shard {
     /// What is being written, where it is not one shared batch.
     scratch: Vec<u8>,
     json: Vec<u8>,
+    ready: ReadyAnswers,
     report: Report,
 }
 
@@ -281,6 +284,7 @@ impl Shard {
             reply: Vec::new(),
             scratch: Vec::new(),
             json: Vec::new(),
+            ready: ReadyAnswers::new(),
             report: Report::default(),
         }
     }
@@ -289,6 +293,7 @@ impl Shard {
     pub fn handle_clock(&mut self, now: Now) {
         if now.unix.seconds() != self.env.now.unix.seconds() {
             self.env.date = HttpDate::from_unix_seconds(now.unix.seconds());
+            self.ready.expire();
         }
         self.env.now = now;
         self.written_micros = now.micros;
@@ -321,7 +326,8 @@ impl Shard {
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
         debug_assert!(matches!(self.flight, Flight::None), "the last write was not reported");
         loop {
-            if self.poll_fan_out() || self.poll_flush() {
+            // Answers first: they are few, and who asks waits for one. Then what telling left in queues.
+            if (!self.is_telling() && self.poll_flush()) || self.poll_fan_out() || self.poll_flush() {
                 let (conn, bytes) = self.in_flight()?;
                 return Some(Output::Write { conn, bytes });
             }
@@ -334,6 +340,7 @@ impl Shard {
                     continue;
                 }
                 self.said_bytes = 0;
+                self.fan.end_turn();
                 return None;
             };
             return Some(match command {
@@ -359,6 +366,12 @@ impl Shard {
         self.said_bytes > ANSWER_BYTES_PER_FLUSH_MAX || self.must_shed()
     }
 
+    /// Whether groups wait for the next turn to be told.
+    #[must_use]
+    pub fn has_more_to_tell(&self) -> bool {
+        self.hub.has_dirty()
+    }
+
     /// Whether answers that take long wait for the next turn.
     #[cfg(test)]
     fn has_long_answers(&self) -> bool {
@@ -368,7 +381,7 @@ impl Shard {
     /// When [`Shard::handle_timeout`] is due, if nothing happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Tick> {
-        if !self.long_answers.is_empty() {
+        if !self.long_answers.is_empty() || self.has_more_to_tell() {
             return Some(self.env.now.tick);
         }
         match (self.alarms.next_deadline(), self.hub.poll_timeout()) {

@@ -68,6 +68,11 @@ impl OutQueue {
         self.control.extend_from_slice(bytes);
     }
 
+    /// Whether it is to be put into the list of connections to flush, where it counts as being from now on.
+    pub(super) fn must_be_listed(&mut self) -> bool {
+        !self.blocked && !std::mem::replace(&mut self.dirty, true)
+    }
+
     /// Sets what is said after all that is owed.
     pub(super) fn set_farewell(&mut self, bytes: &[u8]) {
         self.farewell.clear();

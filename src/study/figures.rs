@@ -1,5 +1,7 @@
 //! What a study measured, as plain values: the whole of report.json, and all that the page is made from.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::load::figures::LatencySummary;
@@ -39,6 +41,26 @@ pub struct Study {
     pub transports: Vec<Costs>,
     /// Short polling at several intervals.
     pub polling: Vec<PollingPoint>,
+    /// Runs that are in none of the figures.
+    #[serde(default)]
+    pub failed: Vec<FailedRun>,
+}
+
+/// A run that could not be made, or that nothing came of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedRun {
+    /// The transport's label.
+    pub transport: String,
+    /// What was to be measured.
+    pub what: String,
+    /// Why it was not.
+    pub reason: String,
+}
+
+impl fmt::Display for FailedRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a run of {} failed ({}): {}", self.transport, self.what, self.reason)
+    }
 }
 
 /// Where and how a study was made.
@@ -108,6 +130,14 @@ pub struct WireBytes {
     pub publish_down: f64,
 }
 
+impl WireBytes {
+    /// All that it takes to deliver one update, in both directions.
+    #[must_use]
+    pub const fn total(&self) -> f64 {
+        self.down_payload + self.down_overhead + self.up
+    }
+}
+
 /// What a connection takes to come about and to do nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionCosts {
@@ -170,8 +200,8 @@ pub struct RatePoint {
     pub p50_us: Spread,
     /// 99th percentile of each run, microseconds.
     pub p99_us: Spread,
-    /// The server's own staleness histogram: mean microseconds from numbering to the last look at the clock before the
-    /// write was counted. Writes of one short turn count as 0; short polling has none.
+    /// The server's own staleness histogram: mean microseconds from numbering to write, by its looks at the clock: when a
+    /// turn begins and behind every 64 writes. So 0 is less than a turn of so many writes; short polling has none.
     pub server_staleness_us: f64,
     /// The server's CPU microseconds for each update delivered, publishes included.
     pub cpu_us_per_update: Spread,

@@ -1,7 +1,10 @@
 //! The study's measurements, one function each: set a server up, let the load tool play, and take the difference.
 //!
-//! Each returns what one run gave; [`crate::study::survey`] repeats and interleaves them.
+//! Each returns what one run gave; `survey` repeats and interleaves them.
 
+use std::fmt;
+use std::io;
+use std::process::ExitStatus;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -11,21 +14,29 @@ use crate::clock::Clock;
 use crate::ids::{GroupId, Seq, Transport};
 use crate::load::driver::Scenario;
 use crate::load::error::LoadError;
-use crate::load::figures::{Latencies, RunFigures};
+use crate::load::figures::{Failures, Latencies, RunFigures};
 use crate::load::play::play_fanout;
 use crate::load::process::kernel_socket_bytes;
 use crate::load::run::{Measured, Run};
+use crate::load::scenario::PARK_MS;
+use crate::load::scenario::ask::Ask;
 use crate::load::scenario::fanout::FanoutPlan;
 use crate::load::scenario::visits::{Visits, VisitsPlan};
 use crate::load::target::Target;
 use crate::study::figures::WireBytes;
-use crate::study::wire::computed;
+use crate::wire::http::response::{HttpDate, Status, begin};
+use crate::wire::sse;
+use crate::wire::stomp::encode::{MessageHead, encode_message_tail};
+use crate::wire::websocket::frame::{Opcode, encode_frame};
 
 /// Connections that come and go before any is counted, so that what is made once is not counted.
 const WARM_UP_VISITS: usize = 200;
 
 /// Updates of the exchange that bytes are counted in.
 const WIRE_UPDATES: u64 = 20;
+
+/// The content type of updates.
+const JSON: &str = "application/json";
 
 /// How measurements are made.
 #[derive(Debug)]
@@ -34,6 +45,54 @@ pub struct Bench<'a> {
     pub interrupted: &'a AtomicBool,
     /// What chance begins with; another one for each run, so that none meets what the one before left on the server.
     pub seed: u64,
+}
+
+/// Why a run is in none of the figures.
+#[derive(Debug)]
+pub enum RunError {
+    /// It could not be made.
+    Load(LoadError),
+    /// No server came to listen for it.
+    NoServer(io::Error),
+    /// Its server ended.
+    ServerEnded(ExitStatus),
+    /// It was made, and not one connection was opened or update delivered: what went wrong, as often as it did.
+    Nothing(String),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => error.fmt(f),
+            Self::NoServer(error) => write!(f, "the study's server did not start: {error}"),
+            Self::ServerEnded(status) => write!(f, "the study's server ended with {status}"),
+            Self::Nothing(failures) if failures.is_empty() => f.write_str("nothing came of it"),
+            Self::Nothing(failures) => write!(f, "nothing came of it: {failures}"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+impl From<LoadError> for RunError {
+    fn from(error: LoadError) -> Self {
+        Self::Load(error)
+    }
+}
+
+/// Each kind of failure in words: how often, and the first ones.
+pub(super) fn told(failures: &Failures) -> impl Iterator<Item = String> {
+    failures.iter().map(|(failure, count, examples)| {
+        format!("{count} failures ({}), the first: {}", failure.describe(), examples.join("; "))
+    })
+}
+
+/// A run that nothing came of says nothing about what it was to measure.
+fn come_of(figures: &RunFigures, count: u64) -> Result<(), RunError> {
+    if count > 0 {
+        return Ok(());
+    }
+    Err(RunError::Nothing(told(&figures.failures).collect::<Vec<_>>().join("; ")))
 }
 
 /// What idle connections cost, by one run.
@@ -115,14 +174,14 @@ impl Bench<'_> {
     /// Opens connections at a rate and lets them be.
     ///
     /// # Errors
-    /// [`LoadError`].
+    /// [`RunError`].
     pub fn idle(
         &mut self,
         target: &Target,
         transport: Transport,
         connections: usize,
         connects_per_second: f64,
-    ) -> Result<Idle, LoadError> {
+    ) -> Result<Idle, RunError> {
         let visits = |visits, stay| VisitsPlan {
             transport,
             visits,
@@ -146,6 +205,7 @@ impl Bench<'_> {
         idle.finish(&mut run.driver);
         let kernel_after = kernel_socket_bytes();
         let Measured { figures, server } = run.measured(&mut idle)?;
+        come_of(&figures, figures.opened)?;
         let server = server.unwrap_or_default();
         let each = |bytes: f64| bytes / connections as f64;
         let grown = |before: u64, after: u64| each(after as f64 - before as f64);
@@ -165,11 +225,12 @@ impl Bench<'_> {
     /// Publishes at a rate to subscribers; a warm-up of a fifth of the time is left out.
     ///
     /// # Errors
-    /// [`LoadError`].
-    pub fn flow(&mut self, target: &Target, plan: FanoutPlan) -> Result<Flow, LoadError> {
+    /// [`RunError`].
+    pub fn flow(&mut self, target: &Target, plan: FanoutPlan) -> Result<Flow, RunError> {
         let mut run = self.run(target, plan.subscribers + plan.groups)?;
         let transport = plan.transport;
         let Measured { figures, server } = play_fanout(&mut run, plan)?;
+        come_of(&figures, figures.delivered)?;
         let server = server.unwrap_or_default();
         let counts = server.counts;
         let staleness = counts.as_ref().and_then(|counts| counts.staleness.get(transport.label()));
@@ -185,14 +246,15 @@ impl Bench<'_> {
     /// which has come before the next is published.
     ///
     /// # Errors
-    /// [`LoadError`].
-    pub fn wire(&mut self, target: &Target, transport: Transport) -> Result<(WireBytes, Flow), LoadError> {
+    /// [`RunError`].
+    pub fn wire(&mut self, target: &Target, transport: Transport) -> Result<(WireBytes, Flow), RunError> {
         let plan = FanoutPlan {
             transport,
             subscribers: 1,
             groups: 1,
             publishes_per_second: 100.0,
-            warm_up: Duration::from_millis(50),
+            // A poller has polled before, whatever else the machine does: its first poll asks for nothing newer.
+            warm_up: Duration::from_millis(200),
             duration: Duration::from_millis(10 * WIRE_UPDATES + 5),
             // Each poll brings the newest of five.
             interval: Duration::from_millis(50),
@@ -226,4 +288,39 @@ impl Bench<'_> {
         };
         Ok((wire, flow))
     }
+}
+
+/// Bytes for one update delivered to one subscriber, as the codecs make them.
+struct Computed {
+    /// From the server, the update included.
+    down: usize,
+    /// What the client asks for it with.
+    up: usize,
+}
+
+/// What delivers this update of a group to a client that names the server `host` and has seen the one before.
+fn computed(transport: Transport, group: GroupId, seq: Seq, update: &[u8], host: &str) -> Computed {
+    let (mut down, mut up) = (Vec::new(), Vec::new());
+    let date = HttpDate::from_unix_seconds(0);
+    match transport {
+        Transport::Http | Transport::ShortPoll => {
+            let head = begin(&mut down, Status::Ok, &date).etag(seq);
+            head.field("Cache-Control", b"no-cache").body(JSON, update);
+            Ask::Current(Some(seq)).encode(&mut up, group, host);
+        }
+        Transport::LongPoll => {
+            let head = begin(&mut down, Status::Ok, &date).field_number("Location-Seq", seq.number());
+            head.field("Cache-Control", b"no-store").body(JSON, update);
+            Ask::LongSince(seq, PARK_MS).encode(&mut up, group, host);
+        }
+        Transport::Sse => sse::encode_event(&mut down, Some(seq), update),
+        Transport::WebSocket => encode_frame(&mut down, Opcode::Text, update),
+        Transport::Stomp => {
+            let mut frame = Vec::new();
+            MessageHead { subscription: Some(b"0"), ordinal: 0, seq, ack: false }.encode(&mut frame);
+            encode_message_tail(&mut frame, group, update);
+            encode_frame(&mut down, Opcode::Text, &frame);
+        }
+    }
+    Computed { down: down.len(), up: up.len() }
 }

@@ -3,6 +3,7 @@
 //! Repeats are the outermost loop, so that whatever the machine does besides falls on all transports and points alike.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -10,16 +11,17 @@ use indicatif::ProgressBar;
 
 use crate::clock::Clock;
 use crate::ids::Transport;
-use crate::load::error::LoadError;
 use crate::load::figures::{Failures, Latencies};
 use crate::load::scenario::fanout::FanoutPlan;
 use crate::load::target::Target;
 use crate::study::figures::{
-    ConnectionCosts, Costs, PollingPoint, RatePoint, Setting, Spread, Study, SubscribersPoint, WireBytes,
+    ConnectionCosts, Costs, FailedRun, PollingPoint, RatePoint, Setting, Spread, Study, SubscribersPoint,
+    WireBytes,
 };
-use crate::study::machine;
-use crate::study::measure::{Bench, Flow, Idle};
-use crate::study::server::{Placement, ServerProcess, WORKERS, allowed_cpus};
+use crate::study::machine::{self, Placement, allowed_cpus};
+use crate::study::measure::{Bench, Flow, Idle, RunError, told};
+use crate::study::server::{ServerProcess, WORKERS};
+use crate::study::{StudyError, StudyPlan};
 
 /// What is measured, how long and how often.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +97,7 @@ const TRANSPORTS: [Transport; 5] =
 /// Runs of one transport.
 #[derive(Default)]
 struct Runs {
-    wire: WireBytes,
+    wire: Option<WireBytes>,
     connect_bytes: (f64, f64),
     idle: Vec<Idle>,
     sizes: BTreeMap<usize, Vec<Flow>>,
@@ -108,49 +110,60 @@ struct Survey<'a> {
     depth: &'static Depth,
     bench: Bench<'a>,
     placement: Option<Placement>,
+    /// Somebody's server; if there is none the study starts its own.
     running: Option<&'a Target>,
+    /// The study's server, while it has one.
+    server: Option<ServerProcess>,
     progress: &'a ProgressBar,
+    /// Of those transports alone of which something was measured.
     runs: BTreeMap<Transport, Runs>,
     polling: BTreeMap<u64, Flow>,
+    failed: Vec<FailedRun>,
     failures: Failures,
     tool_cpu_share_max: f64,
 }
 
-/// Measures; against servers of its own, or against `running`.
+/// Measures; against servers of its own, or against `running`. A run that fails is told, and the others go on.
 ///
 /// # Errors
-/// [`LoadError`], when a server or a run could not be had.
-pub fn measure(
-    quick: bool,
-    transport: Option<Transport>,
+/// [`StudyError::Nothing`], when all runs failed.
+pub(super) fn measure(
+    plan: &StudyPlan,
     running: Option<&Target>,
     interrupted: &AtomicBool,
     progress: &ProgressBar,
-) -> Result<Study, LoadError> {
-    let depth = if quick { &QUICK } else { &FULL };
+) -> Result<Study, StudyError> {
+    let depth = if plan.quick { &QUICK } else { &FULL };
     let clock = Clock::start();
     let began_unix = clock.now().unix.seconds();
     // Before the tool keeps to one.
     let cores = allowed_cpus();
     let placement = if running.is_none() { Placement::of_this_machine() } else { None };
-    let transports = transport.map_or_else(|| TRANSPORTS.to_vec(), |one| vec![one]);
+    let transports = plan.transport.map_or_else(|| TRANSPORTS.to_vec(), |one| vec![one]);
     let mut survey = Survey {
         depth,
         bench: Bench { interrupted, seed: began_unix },
         placement,
         running,
+        server: None,
         progress,
-        runs: transports.iter().map(|transport| (*transport, Runs::default())).collect(),
+        runs: BTreeMap::new(),
         polling: BTreeMap::new(),
+        failed: Vec::new(),
         failures: Failures::default(),
         tool_cpu_share_max: 0.0,
     };
-    survey.go(&transports)?;
+    survey.go(&transports);
+    if survey.runs.is_empty()
+        && let Some(first) = survey.failed.first()
+    {
+        return Err(StudyError::Nothing { runs: survey.failed.len(), first: first.clone() });
+    }
     let setting = Setting {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         began_unix,
         seconds: clock.now().micros as f64 / 1e6,
-        quick,
+        quick: plan.quick,
         processor: machine::processor(),
         cores,
         memory_bytes: machine::memory_bytes(),
@@ -165,183 +178,203 @@ pub fn measure(
 }
 
 impl Survey<'_> {
-    fn go(&mut self, transports: &[Transport]) -> Result<(), LoadError> {
-        let points = transports.len() * (1 + self.depth.subscribers.len() + self.depth.rates.len());
-        self.progress.set_length((self.depth.repeats * points) as u64);
+    fn go(&mut self, transports: &[Transport]) {
+        self.progress.set_length(self.runs_in_all(transports) as u64);
         for transport in transports {
-            if self.is_interrupted() {
-                return Ok(());
-            }
-            self.say("bytes on the wire", *transport);
-            let server = self.server()?;
-            self.count_bytes(&server, *transport)?;
+            self.server = None;
+            self.count_bytes(*transport);
         }
         for repeat in 0..self.depth.repeats {
-            if self.is_interrupted() {
-                return Ok(());
-            }
             for transport in transports {
-                if self.is_interrupted() {
-                    return Ok(());
-                }
-                self.say("idle connections", *transport);
-                let server = self.server()?;
-                self.measure_idle(&server, *transport)?;
+                // What one leaves behind would be taken for the next one's memory.
+                self.server = None;
+                self.measure_idle(*transport);
             }
-            let server = self.server()?;
-            for place in 0..self.depth.subscribers.len() {
-                for transport in transports {
-                    self.say("subscribers", *transport);
-                    self.measure_size(&server, *transport, place)?;
+            self.server = None;
+            for subscribers in self.depth.subscribers {
+                // A poll's answer costs the same whatever else there are.
+                for transport in transports.iter().filter(|transport| **transport != Transport::ShortPoll) {
+                    self.measure_size(*transport, *subscribers);
                 }
             }
             for place in 0..self.depth.rates.len() {
                 for transport in transports {
-                    self.say("latency", *transport);
-                    self.measure_rate(&server, *transport, place)?;
+                    self.measure_rate(*transport, place);
                 }
             }
             if repeat == 0 && transports.contains(&Transport::ShortPoll) {
-                self.measure_polling(&server)?;
+                for interval_ms in self.depth.intervals_ms {
+                    self.measure_polling(*interval_ms);
+                }
             }
         }
-        Ok(())
     }
 
-    fn say(&self, what: &str, transport: Transport) {
-        self.progress.set_message(format!("{what}, {}", transport.label()));
-        self.progress.inc(1);
+    fn runs_in_all(&self, transports: &[Transport]) -> usize {
+        let Depth { repeats, subscribers, rates, intervals_ms, .. } = self.depth;
+        let polls = usize::from(transports.contains(&Transport::ShortPoll));
+        let all = transports.len();
+        all + repeats * (all * (1 + rates.len()) + (all - polls) * subscribers.len())
+            + polls * intervals_ms.len()
     }
 
     fn is_interrupted(&self) -> bool {
         self.bench.interrupted.load(Ordering::Relaxed)
     }
 
-    /// A server of its own, unless the study is of one that runs.
-    fn server(&self) -> Result<Server, LoadError> {
-        match self.running {
-            Some(target) => Ok(Server::Running(target.clone())),
-            None => ServerProcess::start(self.placement.as_ref()).map(Server::Own).map_err(LoadError::System),
-        }
-    }
-
-    fn take(&mut self, flow: &Flow) {
-        self.failures.merge(&flow.figures.failures);
-        self.tool_cpu_share_max = self.tool_cpu_share_max.max(flow.tool_cpu_share());
-    }
-
-    fn count_bytes(&mut self, server: &Server, transport: Transport) -> Result<(), LoadError> {
-        let (wire, flow) = self.bench.wire(server.target(), transport)?;
-        if !self.is_interrupted() {
-            self.take(&flow);
-            self.runs.entry(transport).or_default().wire = wire;
-        }
-        Ok(())
-    }
-
-    fn measure_idle(&mut self, server: &Server, transport: Transport) -> Result<(), LoadError> {
+    /// What a run gave; `None` if the study was interrupted before its end, or if it failed, which is told. Whatever made it
+    /// fail, the next one gets a server that had no part in it.
+    fn attempt<T>(
+        &mut self,
+        transport: Transport,
+        what: &str,
+        run: impl FnOnce(&mut Bench<'_>, &Target) -> Result<T, RunError>,
+    ) -> Option<T> {
         if self.is_interrupted() {
-            return Ok(());
+            return None;
         }
+        self.progress.set_message(format!("{}, {what}", transport.label()));
+        self.progress.inc(1);
+        let outcome = self.target().and_then(|target| run(&mut self.bench, &target));
+        let ended = self.server.as_mut().and_then(ServerProcess::ended);
+        let outcome = ended.map_or(outcome, |status| Err(RunError::ServerEnded(status)));
+        if self.is_interrupted() {
+            return None;
+        }
+        let error = match outcome {
+            Ok(measured) => return Some(measured),
+            Err(error) => error,
+        };
+        self.server = None;
+        let (transport, what) = (transport.label().to_owned(), what.to_owned());
+        let failed = FailedRun { transport, what, reason: error.to_string() };
+        // That nobody reads it does not end the study.
+        self.progress.suspend(|| drop(writeln!(io::stderr(), "geoloop: {failed}")));
+        self.failed.push(failed);
+        None
+    }
+
+    /// The server to measure; it is started if the study has none.
+    fn target(&mut self) -> Result<Target, RunError> {
+        if let Some(running) = self.running {
+            return Ok(running.clone());
+        }
+        if self.server.is_none() {
+            let started = ServerProcess::start(self.placement.as_ref()).map_err(RunError::NoServer)?;
+            self.server = Some(started);
+        }
+        Ok(self.server.as_ref().expect("it was started").target.clone())
+    }
+
+    fn take(&mut self, failures: &Failures, tool_cpu_share: f64) {
+        self.failures.merge(failures);
+        self.tool_cpu_share_max = self.tool_cpu_share_max.max(tool_cpu_share);
+    }
+
+    /// The same of a run of updates.
+    fn take_flow(&mut self, flow: &Flow) {
+        self.take(&flow.figures.failures, flow.tool_cpu_share());
+    }
+
+    fn runs(&mut self, transport: Transport) -> &mut Runs {
+        self.runs.entry(transport).or_default()
+    }
+
+    fn count_bytes(&mut self, transport: Transport) {
+        let counted =
+            self.attempt(transport, "bytes on the wire", |bench, target| bench.wire(target, transport));
+        let Some((wire, flow)) = counted else { return };
+        self.take_flow(&flow);
+        self.runs(transport).wire = Some(wire);
+    }
+
+    fn measure_idle(&mut self, transport: Transport) {
         let Depth { idle_connections, connects_per_second, .. } = *self.depth;
-        let idle = self.bench.idle(server.target(), transport, idle_connections, connects_per_second)?;
-        if !self.is_interrupted() {
-            self.failures.merge(&idle.figures.failures);
-            self.tool_cpu_share_max = self.tool_cpu_share_max.max(idle.tool_cpu_share());
-            let runs = self.runs.entry(transport).or_default();
-            let each = |bytes: u64| bytes as f64 / idle.connections;
-            runs.connect_bytes = (each(idle.figures.data_sent), each(idle.figures.data_received));
-            runs.idle.push(idle);
-        }
-        Ok(())
+        let idle = self.attempt(transport, "idle connections", |bench, target| {
+            bench.idle(target, transport, idle_connections, connects_per_second)
+        });
+        let Some(idle) = idle else { return };
+        self.take(&idle.figures.failures, idle.tool_cpu_share());
+        let runs = self.runs(transport);
+        let each = |bytes: u64| bytes as f64 / idle.connections;
+        runs.connect_bytes = (each(idle.figures.data_sent), each(idle.figures.data_received));
+        runs.idle.push(idle);
     }
 
-    fn measure_size(&mut self, server: &Server, transport: Transport, place: usize) -> Result<(), LoadError> {
-        // A poll's answer costs the same whatever else there are.
-        if transport == Transport::ShortPoll || self.is_interrupted() {
-            return Ok(());
-        }
-        let subscribers = self.depth.subscribers[place];
+    fn measure_size(&mut self, transport: Transport, subscribers: usize) {
         let (min, max) = SIZE_PUBLISHES_PER_SECOND;
-        let plan = FanoutPlan {
-            transport,
-            subscribers,
-            groups: 1,
-            publishes_per_second: (SIZE_DELIVERIES_PER_SECOND / subscribers as f64).clamp(min, max),
-            warm_up: self.depth.subscribers_window / 5,
-            duration: self.depth.subscribers_window,
-            interval: Duration::ZERO,
-            publish_over: Transport::Http,
-            host: server.target().host.clone(),
-        };
-        let flow = self.bench.flow(server.target(), plan)?;
-        if !self.is_interrupted() {
-            self.take(&flow);
-            let runs = self.runs.entry(transport).or_default();
-            runs.sizes.entry(subscribers).or_default().push(flow);
-        }
-        Ok(())
-    }
-
-    fn measure_rate(&mut self, server: &Server, transport: Transport, place: usize) -> Result<(), LoadError> {
-        if self.is_interrupted() {
-            return Ok(());
-        }
-        let rate = self.depth.rates[place];
-        let interval = Duration::from_secs_f64(RATE_SUBSCRIBERS as f64 / rate);
-        let per_group = RATE_SUBSCRIBERS / RATE_GROUPS;
-        let window = self.depth.rates_window;
-        let published_for_each = if transport == Transport::ShortPoll { 2.0 } else { 1.0 };
-        let plan = FanoutPlan {
-            transport,
-            subscribers: RATE_SUBSCRIBERS,
-            groups: RATE_GROUPS,
-            // Every subscriber is told of all that its group publishes; a poll brings the newest of two.
-            publishes_per_second: rate / per_group as f64 * published_for_each,
-            warm_up: window / 5,
-            duration: if transport == Transport::ShortPoll {
-                window.max(RATE_INTERVALS_MIN * interval)
-            } else {
-                window
-            },
-            interval,
-            publish_over: Transport::Http,
-            host: server.target().host.clone(),
-        };
-        let flow = self.bench.flow(server.target(), plan)?;
-        if !self.is_interrupted() {
-            self.take(&flow);
-            self.runs.entry(transport).or_default().rates.entry(place).or_default().push(flow);
-        }
-        Ok(())
-    }
-
-    fn measure_polling(&mut self, server: &Server) -> Result<(), LoadError> {
-        for interval_ms in self.depth.intervals_ms {
-            if self.is_interrupted() {
-                break;
-            }
-            self.progress.set_message(format!("polling every {interval_ms} ms"));
-            let interval = Duration::from_millis(*interval_ms);
+        let window = self.depth.subscribers_window;
+        let flow = self.attempt(transport, &format!("a group of {subscribers}"), |bench, target| {
             let plan = FanoutPlan {
-                transport: Transport::ShortPoll,
-                subscribers: self.depth.pollers,
+                transport,
+                subscribers,
+                groups: 1,
+                publishes_per_second: (SIZE_DELIVERIES_PER_SECOND / subscribers as f64).clamp(min, max),
+                warm_up: window / 5,
+                duration: window,
+                interval: Duration::ZERO,
+                publish_over: Transport::Http,
+                host: target.host.clone(),
+            };
+            bench.flow(target, plan)
+        });
+        let Some(flow) = flow else { return };
+        self.take_flow(&flow);
+        self.runs(transport).sizes.entry(subscribers).or_default().push(flow);
+    }
+
+    fn measure_rate(&mut self, transport: Transport, place: usize) {
+        let (rate, window) = (self.depth.rates[place], self.depth.rates_window);
+        let interval = Duration::from_secs_f64(RATE_SUBSCRIBERS as f64 / rate);
+        let per_group = (RATE_SUBSCRIBERS / RATE_GROUPS) as f64;
+        // Every subscriber is told of all that its group publishes; a poll brings the newest of two.
+        let (published_for_each, duration) = match transport {
+            Transport::ShortPoll => (2.0, window.max(RATE_INTERVALS_MIN * interval)),
+            _ => (1.0, window),
+        };
+        let flow = self.attempt(transport, &format!("{rate} updates a second"), |bench, target| {
+            let plan = FanoutPlan {
+                transport,
+                subscribers: RATE_SUBSCRIBERS,
+                groups: RATE_GROUPS,
+                publishes_per_second: rate / per_group * published_for_each,
+                warm_up: window / 5,
+                duration,
+                interval,
+                publish_over: Transport::Http,
+                host: target.host.clone(),
+            };
+            bench.flow(target, plan)
+        });
+        let Some(flow) = flow else { return };
+        self.take_flow(&flow);
+        self.runs(transport).rates.entry(place).or_default().push(flow);
+    }
+
+    fn measure_polling(&mut self, interval_ms: u64) {
+        let depth = self.depth;
+        let transport = Transport::ShortPoll;
+        let interval = Duration::from_millis(interval_ms);
+        let flow = self.attempt(transport, &format!("polls every {interval_ms} ms"), |bench, target| {
+            let plan = FanoutPlan {
+                transport,
+                subscribers: depth.pollers,
                 groups: 1,
                 publishes_per_second: POLLING_PUBLISHES_PER_SECOND,
                 // Each has polled once.
                 warm_up: interval.max(Duration::from_millis(300)),
-                duration: (self.depth.polling_intervals * interval).max(self.depth.polling_window_min),
+                duration: (depth.polling_intervals * interval).max(depth.polling_window_min),
                 interval,
                 publish_over: Transport::Http,
-                host: server.target().host.clone(),
+                host: target.host.clone(),
             };
-            let flow = self.bench.flow(server.target(), plan)?;
-            if !self.is_interrupted() {
-                self.take(&flow);
-                self.polling.insert(*interval_ms, flow);
-            }
-        }
-        Ok(())
+            bench.flow(target, plan)
+        });
+        let Some(flow) = flow else { return };
+        self.take_flow(&flow);
+        // Whatever else failed, something of short polling was measured.
+        self.runs(transport);
+        self.polling.insert(interval_ms, flow);
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -358,33 +391,28 @@ impl Survey<'_> {
         } else if self.placement.is_none() {
             warnings.push("Server and tool shared a processor: times are of both.".to_owned());
         }
-        for (failure, count, examples) in self.failures.iter() {
-            let (what, examples) = (failure.describe(), examples.join("; "));
-            warnings.push(format!("{count} failures ({what}), the first: {examples}"));
-        }
+        warnings.extend(told(&self.failures));
         warnings
     }
 
     fn into_study(self, setting: Setting, transports: &[Transport]) -> Study {
         let depth = self.depth;
         let mut runs = self.runs;
-        let costs = transports.iter().map(|transport| {
-            let runs = runs.remove(transport).unwrap_or_default();
-            Costs {
-                transport: transport.label().to_owned(),
-                wire: runs.wire,
-                connection: connection_costs(&runs),
-                subscribers: runs.sizes.iter().map(|(size, flows)| size_point(*size, flows)).collect(),
-                rates: runs
-                    .rates
-                    .iter()
-                    .map(|(place, flows)| rate_point(*transport, depth.rates[*place], flows))
-                    .collect(),
-            }
+        let measured = transports.iter().filter_map(|transport| Some((*transport, runs.remove(transport)?)));
+        let costs = measured.map(|(transport, runs)| Costs {
+            transport: transport.label().to_owned(),
+            wire: runs.wire.unwrap_or_default(),
+            connection: connection_costs(&runs),
+            subscribers: runs.sizes.iter().map(|(size, flows)| size_point(*size, flows)).collect(),
+            rates: runs
+                .rates
+                .iter()
+                .map(|(place, flows)| rate_point(transport, depth.rates[*place], flows))
+                .collect(),
         });
         let transports = costs.collect();
         let polling = self.polling.iter().map(|(interval_ms, flow)| polling_point(*interval_ms, depth, flow));
-        Study { setting, transports, polling: polling.collect() }
+        Study { setting, transports, polling: polling.collect(), failed: self.failed }
     }
 }
 
@@ -470,22 +498,5 @@ fn polling_point(interval_ms: u64, depth: &Depth, flow: &Flow) -> PollingPoint {
         unseen_share: figures.unseen as f64 / updates,
         unchanged_share: figures.unchanged as f64 / polls,
         answer_p50_us: figures.poll.percentile(50.0),
-    }
-}
-
-/// A server to measure.
-enum Server {
-    /// The study's, ended with this value.
-    Own(ServerProcess),
-    /// Somebody's.
-    Running(Target),
-}
-
-impl Server {
-    const fn target(&self) -> &Target {
-        match self {
-            Self::Own(server) => &server.target,
-            Self::Running(target) => target,
-        }
     }
 }

@@ -3,6 +3,7 @@
 //! Every decoder looks at a prefix of what has arrived and says [`Parsed`] or a final error; too few bytes is
 //! not an error. Every encoder appends to a `Vec<u8>` and cannot fail. No input makes any of them panic.
 
+pub mod decimal;
 pub mod http;
 pub mod json;
 pub mod sse;

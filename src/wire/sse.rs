@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use crate::ids::Seq;
 use crate::wire::Parsed;
-use crate::wire::json;
+use crate::wire::decimal::encode_decimal;
 
 /// The name of the one kind of event that the server sends.
 pub const EVENT: &str = "location";
@@ -17,7 +17,7 @@ pub fn encode_event(out: &mut Vec<u8>, seq: Option<Seq>, data: &[u8]) {
     debug_assert!(!data.iter().any(|byte| matches!(byte, b'\r' | b'\n')), "JSON without blanks is one line");
     if let Some(seq) = seq {
         out.extend_from_slice(b"id: ");
-        json::encode_integer(out, seq.number());
+        encode_decimal(out, seq.number());
         out.push(b'\n');
     }
     out.extend_from_slice(b"event: ");
@@ -35,7 +35,7 @@ pub fn encode_comment(out: &mut Vec<u8>) {
 /// Appends how long a client is to wait before it connects again.
 pub fn encode_retry(out: &mut Vec<u8>, wait_ms: u64) {
     out.extend_from_slice(b"retry: ");
-    json::encode_integer(out, wait_ms);
+    encode_decimal(out, wait_ms);
     out.extend_from_slice(b"\n\n");
 }
 

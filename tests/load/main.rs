@@ -15,6 +15,7 @@ mod looks;
 mod planted;
 mod proxy;
 mod stall;
+mod study;
 mod tool;
 
 use std::net::SocketAddr;

@@ -49,12 +49,30 @@ impl Tool {
 
     /// Starts `geoloop study` of one transport of a server that runs.
     pub(crate) fn start_study(target: SocketAddr, transport: &str) -> Self {
+        Self::start_study_with(&["--target", &target.to_string(), "--transport", transport])
+    }
+
+    /// The same with so many descriptors that only the smallest of its runs can be made, or none.
+    pub(crate) fn start_study_within(descriptors: u32, target: SocketAddr, transport: &str) -> Self {
         let folder = path_of_its_own("study");
-        let target = target.to_string();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_geoloop"));
+        let mut command = Command::new("sh");
         command
-            .args(["study", "--quick", "--target", &target, "--transport", transport, "--out"])
+            .args(["-c", &format!("ulimit -n {descriptors} && exec \"$@\""), "sh"])
+            .arg(env!("CARGO_BIN_EXE_geoloop"))
+            .args(["study", "--quick", "--target", &target.to_string(), "--transport", transport, "--out"])
             .arg(&folder);
+        Self::spawn(command, folder.join("report.json"))
+    }
+
+    /// Starts `geoloop study` of one transport of servers that it starts by itself.
+    pub(crate) fn start_study_of_its_own(transport: &str) -> Self {
+        Self::start_study_with(&["--transport", transport])
+    }
+
+    fn start_study_with(flags: &[&str]) -> Self {
+        let folder = path_of_its_own("study");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_geoloop"));
+        command.args(["study", "--quick", "--out"]).arg(&folder).args(flags);
         Self::spawn(command, folder.join("report.json"))
     }
 
@@ -81,6 +99,11 @@ impl Tool {
         Self { child, output, report }
     }
 
+    /// The process, for signals.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends SIGINT, as Ctrl-C does.
     pub(crate) fn interrupt(&self) {
         let kill = format!("kill -s INT {}", self.child.id());
@@ -98,10 +121,6 @@ impl Tool {
         assert!(!stderr.contains("panicked at"), "the tool panicked:\n{stderr}");
         let status = self.child.wait().expect("a child of ours");
         let report = std::fs::read_to_string(&self.report).ok();
-        drop(std::fs::remove_file(&self.report));
-        if let Some(folder) = self.report.parent().filter(|folder| *folder != std::env::temp_dir()) {
-            drop(std::fs::remove_dir_all(folder));
-        }
         Ran { exit: Exit { code: status.code(), stdout, stderr }, report }
     }
 }
@@ -111,6 +130,10 @@ impl Drop for Tool {
         // A test that failed leaves nobody behind who puts a load on something for an hour.
         drop(self.child.kill());
         drop(self.child.wait());
+        drop(std::fs::remove_file(&self.report));
+        if let Some(folder) = self.report.parent().filter(|folder| *folder != std::env::temp_dir()) {
+            drop(std::fs::remove_dir_all(folder));
+        }
     }
 }
 

@@ -12,8 +12,12 @@ use crate::reader::{Heard, Speech};
 use crate::world::Place;
 
 impl Life {
-    /// Everyone reads what has come. Witnesses go first, so what anybody else is told is known already.
+    /// Everyone reads what has come. Witnesses go first, so what anybody else is told is known already; where a shard has more
+    /// to tell in its next turn nobody reads yet, for a witness might be told of it only then.
     pub(crate) fn hear(&mut self) {
+        if self.world.has_more_to_tell() {
+            return;
+        }
         let sockets = &self.world.sockets;
         let is_over = |index: usize| sockets[index].shut || sockets[index].place == Place::Closed;
         self.model.speaking.retain(|(speaker, ..)| !is_over(*speaker));

@@ -90,7 +90,7 @@ impl Life {
         let socket = &self.world.sockets[index];
         // What waited for its socket may be told long after it was said.
         let slow = !socket.quick;
-        let silence = self.world.now.tick.since(socket.read_at);
+        let silence = socket.silence;
         let peer = &mut self.peers[index];
         let promised = Duration::from_millis(peer.stomp.promised_ms);
         let reason = match frame.header("message") {

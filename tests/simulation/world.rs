@@ -69,6 +69,8 @@ pub(crate) struct Socket {
     pub(crate) quick: bool,
     /// When a shard last read from it, or took it over.
     pub(crate) read_at: Tick,
+    /// How long its peer had been silent when it was last written to.
+    pub(crate) silence: Duration,
 }
 
 /// What shards are sent.
@@ -163,6 +165,7 @@ impl World {
             blocked: false,
             quick: true,
             read_at: self.now.tick,
+            silence: Duration::ZERO,
         });
         self.do_outputs(shard);
         peer
@@ -195,6 +198,20 @@ impl World {
     /// Whether a shard has read all that a peer has sent.
     pub(crate) fn has_read_all(&self, peer: usize) -> bool {
         self.sockets[peer].unread.is_empty()
+    }
+
+    /// Whether some shard tells the rest in its next turn.
+    pub(crate) fn has_more_to_tell(&self) -> bool {
+        self.shards.iter().any(Shard::has_more_to_tell)
+    }
+
+    /// A shard that has more to tell is called again before any time passes.
+    pub(crate) fn end_turns(&mut self) {
+        for shard in 0..self.workers() {
+            while self.shards[shard].has_more_to_tell() {
+                self.do_outputs(shard);
+            }
+        }
     }
 
     /// Time passes, the wall clock with it.
@@ -421,6 +438,7 @@ impl World {
                         if socket.bite == usize::MAX { usize::MAX } else { self.chance.below(socket.bite) };
                     let room = if socket.reset { 0 } else { socket.room };
                     let taken = bytes.len().min(room).min(bite);
+                    socket.silence = self.now.tick.since(socket.read_at);
                     socket.got.extend_from_slice(&bytes[..taken]);
                     socket.room -= if socket.room == usize::MAX { 0 } else { taken };
                     socket.blocked = taken < bytes.len() && !socket.reset;

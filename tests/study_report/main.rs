@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use geoloop::load::figures::LatencySummary;
-use geoloop::study::figures::{Costs, PollingPoint, RatePoint, Spread, Study, SubscribersPoint};
+use geoloop::study::figures::{Costs, FailedRun, PollingPoint, RatePoint, Spread, Study, SubscribersPoint};
 use geoloop::study::page;
 use serde_json::Value;
 
@@ -205,6 +205,30 @@ fn any_transport_can_be_missing() {
 }
 
 #[test]
+fn failed_runs_are_told_with_their_reasons() {
+    let mut study = sample();
+    assert!(!page::render(&study).contains("Runs that failed"));
+    let failed = |transport: &str, reason: &str| FailedRun {
+        transport: transport.to_owned(),
+        what: "idle connections".to_owned(),
+        reason: reason.to_owned(),
+    };
+    study.failed =
+        vec![failed("stomp", "the server ended with <signal>"), failed("quic", "nobody speaks it")];
+    let html = page::render(&study);
+    check(&html);
+    for told in [
+        "<li>2 runs failed and are in none of the figures: see “Failures”.</li>",
+        "<th scope=\"row\">STOMP</th><td>idle connections</td><td>the server ended with &lt;signal&gt;</td>",
+        "<th scope=\"row\">quic</th><td>idle connections</td><td>nobody speaks it</td>",
+    ] {
+        assert!(html.contains(told), "{told}\nis not in the page");
+    }
+    study.failed.pop();
+    assert!(page::render(&study).contains("1 run failed and is in none of the figures"));
+}
+
+#[test]
 fn any_one_transport_is_enough() {
     for at in 0..5 {
         let mut study = sample();
@@ -282,6 +306,32 @@ fn extremes_of_size_are_drawn() {
         }
         check(&page::render(&study));
     }
+}
+
+#[test]
+fn staleness_below_what_the_clock_tells_apart_is_no_measured_zero() {
+    let mut study = sample();
+    for point in study.transports.iter_mut().flat_map(|costs| &mut costs.rates) {
+        point.server_staleness_us = 0.0;
+    }
+    let html = page::render(&study);
+    check(&html);
+    let (_, section) = html.split_once("<section id=\"staleness\"").expect("it has its chapter");
+    let (section, _) = section.split_once("</section>").expect("a chapter ends");
+    assert!(
+        section.contains("so there is nothing to plot.") && !section.contains("Not measured"),
+        "{section}"
+    );
+    assert!(section.contains("<td>within one look</td>") && !section.contains("0\u{a0}µs"), "{section}");
+    // A server without our metrics tells none.
+    for point in study.transports.iter_mut().flat_map(|costs| &mut costs.rates) {
+        point.syscalls_per_update = Spread::default();
+    }
+    let html = page::render(&study);
+    check(&html);
+    let (_, section) = html.split_once("<section id=\"staleness\"").expect("it has its chapter");
+    let (section, _) = section.split_once("</section>").expect("a chapter ends");
+    assert!(section.contains("Not measured") && !section.contains("<td>within one look"), "{section}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! The frames of the seed's script are written as it writes them: without a length, and with a line feed behind the NUL.
 
 use crate::ids::GroupId;
-use crate::wire::http::response::encode_decimal;
+use crate::wire::decimal::encode_decimal;
 use crate::wire::stomp::field::{LOCATION_PREFIX, SHARE_PREFIX};
 use crate::wire::websocket::frame::{self, HEAD_BYTES_MAX, Opcode};
 use crate::wire::websocket::mask;

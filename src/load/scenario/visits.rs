@@ -19,14 +19,8 @@ use crate::load::driver::{ConnKey, Driver, Ended, Scenario};
 use crate::load::figures::Failure;
 use crate::load::scenario::ask::Ask;
 use crate::load::scenario::subscribe::{Opening, Subscription};
-use crate::load::scenario::{IDLE_MICROS_MIN, PARK_MS, note};
+use crate::load::scenario::{IDLE_MICROS_MIN, PARK_MS, SWEEP_MICROS, draw_groups, is_overdue, note};
 use crate::wire::websocket::frame::CloseCode;
-
-/// How long a visitor may take to get in, and to be let go.
-const PATIENCE_MICROS: u64 = 30_000_000;
-
-/// How often what waits too long is looked for.
-const SWEEP_MICROS: u64 = 1_000_000;
 
 /// What the scenario asks to be woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,7 +81,7 @@ struct Visitor {
 #[derive(Debug)]
 pub struct Visits {
     plan: VisitsPlan,
-    first_group: u64,
+    groups: Vec<GroupId>,
     began: u64,
     visitors: Vec<Visitor>,
     come: usize,
@@ -106,7 +100,7 @@ impl Visits {
         let visitor =
             |_| Visitor { doing: Doing::Away, subscription: Subscription::new(plan.transport), asked: 0 };
         let visits = Self {
-            first_group: 100_000 + u64::from(driver.random().number() % 800_000),
+            groups: draw_groups(driver, plan.groups),
             began: driver.now(),
             visitors: (0..plan.visits).map(visitor).collect(),
             plan,
@@ -138,8 +132,7 @@ impl Visits {
     }
 
     fn group(&self, number: usize) -> GroupId {
-        let place = (number % self.plan.groups) as u64;
-        GroupId::new(self.first_group + place).expect("six digits are a group")
+        self.groups[number % self.groups.len()]
     }
 
     fn handle_come(&mut self, driver: &mut Driver<Wake>) {
@@ -283,18 +276,17 @@ impl Visits {
     }
 
     fn sweep(&mut self, driver: &mut Driver<Wake>) {
-        let now = driver.now();
         for number in 0..self.come {
             let since = match self.visitors[number].doing {
                 Doing::Opening { intended } => intended,
                 Doing::Reopening { since } | Doing::Leaving { since } => since,
                 Doing::Away | Doing::Open | Doing::Gone => continue,
             };
-            if now.saturating_sub(since) > PATIENCE_MICROS {
+            if is_overdue(driver, since) {
                 self.fail(driver, number, Failure::Timeout, &"no answer");
             }
         }
-        driver.wake_at(now + SWEEP_MICROS, Wake::Sweep);
+        driver.wake_at(driver.now() + SWEEP_MICROS, Wake::Sweep);
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::stomp::{connect_stomp, subscribe};
 use super::{Driver, Peer, at, get, header, post, seq, text, upgrade};
+use crate::limits::UNTOLD_UPDATES_MAX;
 
 /// Subscribers of group 3, one of each transport that parks.
 fn one_of_each(driver: &mut Driver) -> [Peer; 4] {
@@ -58,6 +59,68 @@ fn ten_publishes_in_one_turn_are_one_write_a_subscriber() {
     let report = driver.report(0);
     assert_eq!(report.delivered, [0, 0, 1, 10, 10, 10]);
     assert_eq!(report.publishes.iter().sum::<u64>(), 10);
+}
+
+#[test]
+fn turn_tells_so_many_and_the_next_tells_the_rest() {
+    let mut driver = Driver::with(1, |limits| limits.fan_out_writes_max = 1);
+    let [first, second] = [3, 4].map(|group| [(); 2].map(|()| driver.open_websocket(0, group, "")));
+    let publisher = driver.accept(0);
+    for group in [3, 4] {
+        driver.feed(publisher, post(group, &at("alice", 1)));
+    }
+    driver.do_outputs(0);
+    assert_eq!(
+        [first[0], first[1], second[0], second[1]].map(|peer| driver.take_seqs(peer).len()),
+        [1, 1, 0, 0]
+    );
+    assert_eq!(driver.shards[0].poll_timeout(), Some(driver.now.tick));
+    // Whoever asks meanwhile is answered in the same turn, before anybody is told.
+    let newcomer = driver.accept(0);
+    driver.feed(newcomer, get("/healthz"));
+    driver.do_outputs(0);
+    driver.take_answer(newcomer, "200");
+    assert_eq!(second.map(|peer| driver.take_seqs(peer).len()), [1, 1]);
+    assert_ne!(driver.shards[0].poll_timeout(), Some(driver.now.tick));
+}
+
+#[test]
+fn whoever_comes_between_the_turns_gets_each_update_once() {
+    let mut driver = Driver::with(1, |limits| limits.fan_out_writes_max = 1);
+    driver.open_websocket(0, 3, "");
+    let told = driver.open_websocket(0, 4, "");
+    let publisher = driver.accept(0);
+    for group in [3, 4, 4] {
+        driver.feed(publisher, post(group, &at("alice", 1)));
+    }
+    driver.do_outputs(0);
+    // The updates of group 4 are numbered and not told; one who replays reads them from the ring.
+    let [live, replay] = ["/ws/4", "/ws/4?since=0"].map(|target| {
+        let peer = driver.accept(0);
+        driver.feed(peer, upgrade(target));
+        peer
+    });
+    driver.run();
+    driver.publish(4, &at("alice", 2));
+    let all = driver.take_seqs(told);
+    for (peer, owed) in [(live, &all[2..]), (replay, &all[..])] {
+        driver.take_head(peer, "101");
+        assert_eq!(driver.take_seqs(peer), owed, "{peer:?}");
+    }
+}
+
+#[test]
+fn what_is_left_to_tell_is_bounded() {
+    for (updates, told) in [(UNTOLD_UPDATES_MAX, 0), (UNTOLD_UPDATES_MAX + 1, UNTOLD_UPDATES_MAX + 1)] {
+        let mut driver = Driver::with(1, |limits| limits.fan_out_writes_max = 1);
+        let [first, second] = [3, 4].map(|group| driver.open_websocket(0, group, ""));
+        let publisher = driver.open_websocket(0, 4, "");
+        let also = driver.accept(0);
+        driver.feed(also, post(3, &at("alice", 1)));
+        driver.feed(publisher, text(r#"{"x":1,"y":2}"#).repeat(updates));
+        driver.do_outputs(0);
+        assert_eq!([first, second].map(|peer| driver.take_seqs(peer).len()), [1, told]);
+    }
 }
 
 #[test]

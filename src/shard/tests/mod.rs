@@ -195,8 +195,8 @@ impl Driver {
         loop {
             for shard in 0..self.shards.len() {
                 self.do_outputs(shard);
-                // Answers that take long are made a few a turn.
-                while self.shards[shard].has_long_answers() {
+                // Answers that take long are made a few a turn, and so many groups are told.
+                while self.shards[shard].has_long_answers() || self.shards[shard].has_more_to_tell() {
                     self.shards[shard].handle_timeout();
                     self.do_outputs(shard);
                 }

@@ -152,6 +152,47 @@ fn head_neither_parks_nor_publishes() {
     assert_eq!((report.groups, report.parked.iter().sum::<u64>()), (0, 0));
 }
 
+/// The bytes of updates that a transport was sent; `expected` is how many there are to be since the look before.
+#[track_caller]
+fn check_payload_sent(driver: &Driver, seen: &mut u64, transport: Transport, expected: usize) {
+    let sent = driver.report(0).payload_bytes[transport as usize].sent;
+    assert_eq!(sent - *seen, expected as u64, "{transport:?}");
+    *seen = sent;
+}
+
+#[test]
+fn updates_in_answers_count_as_payload_once_they_are_sent() {
+    let mut driver = Driver::new(1);
+    let (mut http, mut short_poll, mut sse) = (0, 0, 0);
+    let peer = driver.connect(0, get("/location/cur/3"));
+    let (_, made_up) = driver.take_answer(peer, "200");
+    check_payload_sent(&driver, &mut short_poll, Transport::ShortPoll, made_up.len());
+
+    driver.send(peer, [post(3, &at("alice", 1)), post(3, &at("bob", 2))].concat());
+    let published = [driver.take_answer(peer, "200").1, driver.take_answer(peer, "200").1];
+    check_payload_sent(&driver, &mut http, Transport::Http, published.concat().len());
+
+    // Both members' updates, and nothing of what is around them.
+    driver.send(peer, get("/location/group/3"));
+    let (_, snapshot) = driver.take_answer(peer, "200");
+    assert!(published.iter().all(|update| snapshot.contains(update)), "{snapshot}");
+    check_payload_sent(&driver, &mut short_poll, Transport::ShortPoll, published.concat().len());
+
+    driver.send(peer, get("/location/sse/connect"));
+    let (_, event) = driver.take_answer(peer, "200");
+    let update = event.lines().find_map(|line| line.strip_prefix("data: ")).expect("an event has data");
+    check_payload_sent(&driver, &mut sse, Transport::Sse, update.len());
+
+    for target in ["/location/cur/3", "/location/cur/4", "/location/group/3"] {
+        driver.send(peer, get(target).replacen("GET", "HEAD", 1));
+        driver.take_head(peer, "200");
+        check_payload_sent(&driver, &mut short_poll, Transport::ShortPoll, 0);
+    }
+    driver.send(peer, post(3, r#"{"member":"carol","x":1}"#));
+    driver.take_answer(peer, "400");
+    check_payload_sent(&driver, &mut http, Transport::Http, 0);
+}
+
 #[test]
 fn echo_sends_back_what_came_before_the_end_of_input() {
     let mut driver = Driver::new(1);

@@ -51,7 +51,7 @@ fn everything_stands_out_from_its_ground() {
             assert!(found >= least, "{name} on {ground}: {found:.2}");
         }
         assert!(contrast(variable(scheme, "text"), variable(scheme, "notice")) >= 4.5);
-        for look in 0..crate::study::plots::LOOKS {
+        for look in 0..plots::LOOKS {
             let found = contrast(variable(scheme, &format!("series-{look}")), ground);
             assert!(found >= 3.0, "series-{look} on {ground}: {found:.2}");
         }
@@ -60,7 +60,7 @@ fn everything_stands_out_from_its_ground() {
 
 #[test]
 fn every_look_has_its_style() {
-    for look in 0..crate::study::plots::LOOKS {
+    for look in 0..plots::LOOKS {
         for class in ["line", "reference", "straight", "whisker", "mark", "area"] {
             assert!(STYLE.contains(&format!(".{class}-{look}")), "no .{class}-{look}");
         }

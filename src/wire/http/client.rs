@@ -13,8 +13,8 @@ use httparse::Header;
 use crate::ids::{Seq, parse_decimal};
 use crate::limits::HTTP_HEADERS_MAX;
 use crate::wire::Parsed;
+use crate::wire::decimal::encode_decimal;
 use crate::wire::http::request::Framing;
-use crate::wire::http::response::encode_decimal;
 use crate::wire::websocket::handshake;
 
 /// Appends a request.

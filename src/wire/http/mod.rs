@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod client;
+pub mod fields;
 pub mod request;
 pub mod response;
 pub mod target;

@@ -12,11 +12,11 @@ use std::mem::MaybeUninit;
 
 use httparse::Header;
 
-use crate::ids::parse_decimal;
 use crate::limits::HTTP_HEADERS_MAX;
 use crate::report::Reason;
 use crate::route::Method;
 use crate::wire::Parsed;
+use crate::wire::http::fields::{Given, Seen, list_has};
 use crate::wire::http::response::Status;
 use crate::wire::http::target;
 
@@ -75,6 +75,12 @@ pub struct RequestHead<'a> {
     pub has_last_event_id: bool,
     /// There is a `Sec-Fetch-Site`.
     pub has_sec_fetch_site: bool,
+    /// `Sec-WebSocket-Version`.
+    pub websocket_version: Given<'a>,
+    /// `Sec-WebSocket-Key`.
+    pub websocket_key: Given<'a>,
+    /// There is a `Sec-WebSocket-Protocol` or a `Sec-WebSocket-Extensions`.
+    pub has_websocket_offers: bool,
     host: Option<&'a [u8]>,
     /// The field lines with the empty line behind them, already validated.
     fields: &'a [u8],
@@ -339,7 +345,7 @@ fn complete<'a>(
     let version_end =
         leading_empty_bytes(input) + line.method.len() + 1 + line.target.len() + " HTTP/1.1".len();
     let fields_start = version_end + if input[version_end] == b'\r' { 2 } else { 1 };
-    let value = seen.head(line, &input[fields_start..used])?;
+    let value = head_of(line, &seen, &input[fields_start..used])?;
     Ok(Parsed::Complete { value, used })
 }
 
@@ -402,191 +408,44 @@ fn has_new_empty_line(input: &[u8], scanned: usize) -> bool {
     false
 }
 
-/// A field that the head itself has to understand.
-#[derive(Clone, Copy)]
-enum Known {
-    Host,
-    Connection,
-    ContentLength,
-    TransferEncoding,
-    Expect,
-    Upgrade,
-    Origin,
-    IfNoneMatch,
-    LastEventId,
-    SecFetchSite,
-}
-
-impl Known {
-    /// Finds a field by its name; the length tells nearly all of them apart, so most names cost one
-    /// comparison.
-    fn of(name: &str) -> Option<Self> {
-        let candidates: &[(&str, Self)] = match name.len() {
-            4 => &[("host", Self::Host)],
-            6 => &[("origin", Self::Origin), ("expect", Self::Expect)],
-            7 => &[("upgrade", Self::Upgrade)],
-            10 => &[("connection", Self::Connection)],
-            13 => &[("if-none-match", Self::IfNoneMatch), ("last-event-id", Self::LastEventId)],
-            14 => &[("content-length", Self::ContentLength), ("sec-fetch-site", Self::SecFetchSite)],
-            17 => &[("transfer-encoding", Self::TransferEncoding)],
-            _ => return None,
-        };
-        let found = candidates.iter().find(|(spelled, _)| name.eq_ignore_ascii_case(spelled));
-        found.map(|(_, known)| *known)
+/// Makes the head of what its one pass over the fields found.
+fn head_of<'a>(
+    line: &RequestLine<'a>,
+    seen: &Seen<'a>,
+    fields: &'a [u8],
+) -> Result<RequestHead<'a>, HeadError> {
+    let version = line.version;
+    if version == Version::Http11 && seen.host.is_none() {
+        return Err(HeadError::HostMissing);
     }
-}
-
-/// The transfer codings listed so far, on all lines together (RFC 9112, section 6.1).
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Codings {
-    /// Accepts: anything. The field is absent.
-    #[default]
-    Absent,
-    /// Accepts: nothing more. `chunked` alone.
-    Chunked,
-    /// Accepts: anything. Codings that we do not know.
-    Unknown,
-    /// Accepts: nothing more. Codings that we do not know, `chunked` last.
-    UnknownChunked,
-    /// Accepts: nothing. Something follows `chunked`, or an element is empty.
-    Misplaced,
-}
-
-impl Codings {
-    fn then(self, coding: &[u8]) -> Self {
-        let chunked = coding.eq_ignore_ascii_case(b"chunked");
-        match self {
-            Self::Absent | Self::Unknown if coding.is_empty() => Self::Misplaced,
-            Self::Absent if chunked => Self::Chunked,
-            Self::Unknown if chunked => Self::UnknownChunked,
-            Self::Absent | Self::Unknown => Self::Unknown,
-            Self::Chunked | Self::UnknownChunked | Self::Misplaced => Self::Misplaced,
-        }
+    let framing = seen.framing(version)?;
+    if seen.expect_other {
+        return Err(HeadError::Expectation);
     }
-}
-
-/// What one pass over the fields found.
-#[derive(Default)]
-struct Seen<'a> {
-    host: Option<&'a [u8]>,
-    length: Option<u64>,
-    codings: Codings,
-    close: bool,
-    keep_alive: bool,
-    upgrade: bool,
-    websocket: bool,
-    expect_continue: bool,
-    expect_other: bool,
-    origin: bool,
-    if_none_match: bool,
-    last_event_id: bool,
-    sec_fetch_site: bool,
-}
-
-impl<'a> Seen<'a> {
-    fn take(&mut self, header: &Header<'a>) -> Result<(), HeadError> {
-        let Some(known) = Known::of(header.name) else { return Ok(()) };
-        let value = header.value;
-        match known {
-            Known::Host => return self.take_host(value),
-            Known::ContentLength => return self.take_length(value),
-            Known::Connection => {
-                self.close |= list_has(value, "close");
-                self.keep_alive |= list_has(value, "keep-alive");
-                self.upgrade |= list_has(value, "upgrade");
-            }
-            Known::TransferEncoding => {
-                let codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-                self.codings = codings.fold(self.codings, Codings::then);
-            }
-            Known::Expect => {
-                self.expect_continue |= list_has(value, "100-continue");
-                self.expect_other |= list_has_other(value, "100-continue");
-            }
-            Known::Upgrade => self.websocket |= list_has(value, "websocket"),
-            Known::Origin => self.origin = true,
-            Known::IfNoneMatch => self.if_none_match = true,
-            Known::LastEventId => self.last_event_id = true,
-            Known::SecFetchSite => self.sec_fetch_site = true,
-        }
-        Ok(())
-    }
-
-    fn take_host(&mut self, value: &'a [u8]) -> Result<(), HeadError> {
-        if self.host.replace(value).is_some() {
-            return Err(HeadError::HostRepeated);
-        }
-        // An empty one is what a URI without an authority has.
-        if value.is_empty() || target::is_authority(value) { Ok(()) } else { Err(HeadError::HostInvalid) }
-    }
-
-    fn take_length(&mut self, value: &[u8]) -> Result<(), HeadError> {
-        let length = parse_decimal(value).ok_or(HeadError::LengthInvalid)?;
-        if self.length.replace(length).is_some() { Err(HeadError::LengthRepeated) } else { Ok(()) }
-    }
-
-    /// The steps of RFC 9112, section 6.3, as far as they concern requests.
-    fn framing(&self, version: Version) -> Result<Framing, HeadError> {
-        match (self.codings, self.length) {
-            (Codings::Absent, None) => Ok(Framing::None),
-            (Codings::Absent, Some(length)) => Ok(Framing::Length(length)),
-            (Codings::Chunked | Codings::Unknown | Codings::UnknownChunked | Codings::Misplaced, Some(_)) => {
-                Err(HeadError::BothFramings)
-            }
-            (codings, None) if version == Version::Http10 => {
-                debug_assert!(codings != Codings::Absent, "handled above");
-                Err(HeadError::CodingInHttp10)
-            }
-            (Codings::Chunked, None) => Ok(Framing::Chunked),
-            // The end of such a body cannot be known, which the RFC puts above not knowing the coding.
-            (Codings::Unknown | Codings::Misplaced, None) => Err(HeadError::ChunkedMisplaced),
-            (Codings::UnknownChunked, None) => Err(HeadError::CodingUnknown),
-        }
-    }
-
-    fn head(self, line: &RequestLine<'a>, fields: &'a [u8]) -> Result<RequestHead<'a>, HeadError> {
-        let version = line.version;
-        if version == Version::Http11 && self.host.is_none() {
-            return Err(HeadError::HostMissing);
-        }
-        let framing = self.framing(version)?;
-        if self.expect_other {
-            return Err(HeadError::Expectation);
-        }
-        let has_body = !matches!(framing, Framing::None | Framing::Length(0));
-        let (keep_alive, http11) = match version {
-            Version::Http10 => (self.keep_alive && !self.close, false),
-            Version::Http11 => (!self.close, true),
-        };
-        Ok(RequestHead {
-            method: Method::parse(line.method.as_bytes()),
-            target: line.target.as_bytes(),
-            version,
-            framing,
-            keep_alive,
-            // A 1.0 client cannot be waiting for an interim answer (RFC 9110, section 10.1.1).
-            expect_continue: self.expect_continue && has_body && http11,
-            upgrade_websocket: self.upgrade && self.websocket && http11,
-            has_origin: self.origin,
-            has_if_none_match: self.if_none_match,
-            has_last_event_id: self.last_event_id,
-            has_sec_fetch_site: self.sec_fetch_site,
-            host: self.host,
-            fields,
-        })
-    }
-}
-
-/// Whether a comma list holds a token, in any case (RFC 9110, section 5.6.1).
-fn list_has(list: &[u8], token: &str) -> bool {
-    list.split(|byte| *byte == b',')
-        .any(|element| element.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-}
-
-/// Whether a comma list holds anything but a token; empty elements do not count.
-fn list_has_other(list: &[u8], token: &str) -> bool {
-    let mut elements = list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    elements.any(|element| !element.is_empty() && !element.eq_ignore_ascii_case(token.as_bytes()))
+    let has_body = !matches!(framing, Framing::None | Framing::Length(0));
+    let (keep_alive, http11) = match version {
+        Version::Http10 => (seen.keep_alive && !seen.close, false),
+        Version::Http11 => (!seen.close, true),
+    };
+    Ok(RequestHead {
+        method: Method::parse(line.method.as_bytes()),
+        target: line.target.as_bytes(),
+        version,
+        framing,
+        keep_alive,
+        // A 1.0 client cannot be waiting for an interim answer (RFC 9110, section 10.1.1).
+        expect_continue: seen.expect_continue && has_body && http11,
+        upgrade_websocket: seen.upgrade && seen.websocket && http11,
+        has_origin: seen.origin,
+        has_if_none_match: seen.if_none_match,
+        has_last_event_id: seen.last_event_id,
+        has_sec_fetch_site: seen.sec_fetch_site,
+        websocket_version: seen.websocket_version,
+        websocket_key: seen.websocket_key,
+        has_websocket_offers: seen.websocket_offers,
+        host: seen.host,
+        fields,
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! Which fields an answer carries is for its writer to say; this file only spells them.
 
 use crate::ids::{Seq, parse_decimal};
+use crate::wire::decimal::encode_decimal;
 use crate::wire::http::request::Version;
 
 /// One table for number, title and the line that is written, so that the three cannot drift apart.
@@ -134,23 +135,6 @@ const fn civil_from_days(days: u64) -> (u64, u64, u64) {
 fn put_two_digits(place: &mut [u8], number: u64) {
     place[0] = b'0' + (number / 10 % 10) as u8;
     place[1] = b'0' + (number % 10) as u8;
-}
-
-/// Appends an unsigned integer in decimal digits.
-pub fn encode_decimal(out: &mut Vec<u8>, number: u64) {
-    // 2^64 - 1 has 20 digits.
-    let mut digits = [0u8; 20];
-    let mut start = digits.len();
-    let mut rest = number;
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
 }
 
 /// Appends the interim answer that lets a client send its body (RFC 9110, section 15.2.1).
@@ -407,13 +391,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn digits_read_back(number: u64) {
-            let mut out = Vec::new();
-            encode_decimal(&mut out, number);
-            prop_assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
-        }
-
         #[test]
         fn an_etag_names_its_own_update_alone(number in 0..Seq::END, other in 0..Seq::END) {
             let [seq, other] = [number, other].map(|number| Seq::new(number).unwrap());

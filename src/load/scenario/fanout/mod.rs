@@ -25,16 +25,10 @@ use crate::load::driver::{ConnKey, Driver, Ended, Scenario};
 use crate::load::figures::Failure;
 use crate::load::ledger::{Ledger, ListenerId, Owed, Verdict};
 use crate::load::scenario::subscribe::{Opening, Subscription};
-use crate::load::scenario::{IDLE_MICROS_MIN, note};
+use crate::load::scenario::{IDLE_MICROS_MIN, SWEEP_MICROS, draw_groups, is_overdue, note};
 
 /// How long after the last publish updates may still come.
 const SETTLE_MICROS_MAX: u64 = 5_000_000;
-
-/// How long a subscriber or publisher may take to connect and subscribe.
-const OPENING_MICROS_MAX: u64 = 30_000_000;
-
-/// How often those that take longer are looked for.
-const SWEEP_MICROS: u64 = 1_000_000;
 
 /// Subscribers that are on their way at once: below any listener's backlog.
 const OPENING_MAX: usize = 200;
@@ -156,11 +150,10 @@ impl Fanout {
     /// Begins to open subscribers and publishers; the driver's next run lasts until the warm-up has settled.
     #[must_use]
     pub fn start(driver: &mut Driver<Wake>, plan: FanoutPlan) -> Self {
-        // Groups that nobody else has, so that what others left there is not taken for ours.
-        let first = 100_000 + u64::from(driver.random().number() % 800_000);
-        let publishers = (0..plan.groups as u64)
-            .map(|place| Publisher {
-                group: GroupId::new(first + place).expect("six digits are a group"),
+        let publishers = draw_groups(driver, plan.groups)
+            .into_iter()
+            .map(|group| Publisher {
+                group,
                 connection: Subscription::of_publisher(plan.publish_over),
                 listener: None,
                 is_open: false,
@@ -290,25 +283,23 @@ impl Fanout {
         if self.phase != Phase::Opening {
             return;
         }
-        let now = driver.now();
-        let is_late = |since: u64| now.saturating_sub(since) > OPENING_MICROS_MAX;
         for number in 0..self.next_to_open {
             match number.checked_sub(self.subscribers.len()) {
                 None => {
                     let subscriber = &self.subscribers[number];
-                    if !subscriber.is_open && is_late(subscriber.opening_since) {
+                    if !subscriber.is_open && is_overdue(driver, subscriber.opening_since) {
                         self.lose(driver, number, Failure::Timeout, &"not subscribed in time");
                     }
                 }
                 Some(place) => {
                     let publisher = &self.publishers[place];
-                    if !publisher.is_open && is_late(publisher.opening_since) {
+                    if !publisher.is_open && is_overdue(driver, publisher.opening_since) {
                         self.lose_publisher(driver, place, Failure::Timeout, &"not connected in time");
                     }
                 }
             }
         }
-        driver.wake_at(now + SWEEP_MICROS, Wake::Sweep);
+        driver.wake_at(driver.now() + SWEEP_MICROS, Wake::Sweep);
     }
 
     fn publish_for(&mut self, driver: &mut Driver<Wake>, duration: Duration) {

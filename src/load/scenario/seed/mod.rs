@@ -25,8 +25,8 @@ use crate::load::figures::Failure;
 use crate::load::ledger::{Ledger, ListenerId, Owed};
 use crate::load::plan::{Stages, Step};
 use crate::load::scenario::ask::Ask;
-use crate::load::scenario::note;
 use crate::load::scenario::subscribe::misaddressed;
+use crate::load::scenario::{SWEEP_MICROS, note};
 use crate::wire::websocket::frame::CloseCode;
 
 /// How long an answer may take: k6's own patience.
@@ -49,9 +49,6 @@ const WIND_UP_MICROS_MAX: u64 = 1_000_000;
 /// Users whom one notify woke would stay in step without it: all of them notify before any of them listens again, so nobody
 /// hears of the others. With none, long polls come to 13 % fewer requests than k6's; a real crowd is never in step either.
 const THINK_MICROS_MAX: u32 = 1000;
-
-/// How often what waits too long is looked for.
-const SWEEP_MICROS: u64 = 1_000_000;
 
 /// Groups that a bare `/ws` may be put into: 0 to 9.
 const WITNESSES: u32 = 10;

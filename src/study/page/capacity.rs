@@ -11,7 +11,7 @@
 //! ```
 
 use crate::study::figures::{Costs, Study, SubscribersPoint};
-use crate::study::transports::kept_up;
+use crate::study::page::transports::kept_up;
 
 /// What each TCP segment costs on Ethernet besides its data: Ethernet head and check sum 14 + 4, IPv4 20, TCP 20 and
 /// its timestamps 12; preamble and gap between frames 20. A bare acknowledgement is such a segment without data.
@@ -72,7 +72,8 @@ impl LinearCost {
     ///
     /// Neither of its parts is below 0. `None` unless two different sizes of group were measured.
     pub(super) fn through(points: &[SubscribersPoint]) -> Option<Self> {
-        let points: Vec<(f64, f64)> = measured(points).map(|(size, cost)| (size as f64, cost)).collect();
+        let points: Vec<(f64, f64)> =
+            measured_sizes(points).map(|(size, cost)| (size as f64, cost)).collect();
         let (first, _) = *points.first()?;
         if points.iter().all(|(size, _)| *size == first) {
             return None;
@@ -102,7 +103,7 @@ impl LinearCost {
 }
 
 /// Sizes of group that were measured, with the cost of a publish.
-pub(super) fn measured(points: &[SubscribersPoint]) -> impl Iterator<Item = (usize, f64)> {
+pub(super) fn measured_sizes(points: &[SubscribersPoint]) -> impl Iterator<Item = (usize, f64)> {
     let each = points.iter().map(|point| (point.subscribers, point.cpu_us_per_publish));
     let real = each.filter(|(_, cost)| cost.runs > 0 && cost.median.is_finite() && cost.median > 0.0);
     real.map(|(size, cost)| (size, cost.median))

@@ -1,14 +1,14 @@
 //! The chapter of capacity: the formula with the measured coefficients put in, and what comes of it.
 
-use crate::study::capacity::{
+use crate::study::figures::Study;
+use crate::study::page::capacity::{
     Coefficients, Demand, GROUPS, Resource, SEGMENT_DATA_BYTES_MAX, SEGMENT_OVERHEAD_BYTES, Scenario,
     UPDATE_INTERVAL_SECONDS, acknowledged, framed, scenario,
 };
-use crate::study::figures::Study;
-use crate::study::markup::{Table, escape, list, paragraphs};
-use crate::study::quantity::{NONE, Unit, number, or_none, percent, quantity};
-use crate::study::transports::measured;
-use crate::study::words::memory_told;
+use crate::study::page::markup::{Table, escape, list, paragraphs};
+use crate::study::page::quantity::{NONE, Unit, number, or_none, percent, quantity};
+use crate::study::page::transports::measured;
+use crate::study::page::words::memory_told;
 
 /// How a row of the tables gets its updates.
 #[derive(Clone, Copy, Debug)]

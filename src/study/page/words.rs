@@ -3,11 +3,11 @@
 //! Two figures differ only if the ranges of their repeated measurements do not overlap; otherwise it is said that they
 //! cannot be told apart.
 
-use crate::study::capacity::{self, Coefficients, GROUPS, LinearCost, Resource, measured as measured_sizes};
 use crate::study::figures::{Costs, RatePoint, Spread, Study, SubscribersPoint};
-use crate::study::quantity::{Unit, number, percent, quantity, whole};
-use crate::study::transports::{self, Shown, at_rate, study_rate};
-use crate::study::versus::Outcome;
+use crate::study::page::capacity::{self, Coefficients, GROUPS, LinearCost, Resource, measured_sizes};
+use crate::study::page::quantity::{Unit, number, percent, quantity, whole};
+use crate::study::page::transports::{self, Shown, at_rate, study_rate};
+use crate::study::page::versus::Outcome;
 
 /// A cost that lies within this share of a straight line is told as straight even if its measurements repeat more exactly.
 const STRAIGHT_DEVIATION_MAX: f64 = 0.10;
@@ -90,7 +90,7 @@ fn wait_headline(point: &RatePoint) -> Option<String> {
 
 fn bytes_headline(measured: &Measured<'_>) -> Option<String> {
     let totals =
-        measured.iter().map(|(shown, costs)| (shown.noun(), total_bytes(costs), costs.wire.down_payload));
+        measured.iter().map(|(shown, costs)| (shown.noun(), costs.wire.total(), costs.wire.down_payload));
     let totals: Vec<_> = totals.filter(|(_, total, _)| *total > 0.0).collect();
     let least = totals.iter().min_by(|one, other| one.1.total_cmp(&other.1))?;
     let most = totals.iter().max_by(|one, other| one.1.total_cmp(&other.1))?;
@@ -187,10 +187,6 @@ fn failures_headline(study: &Study) -> String {
             )
         }
     }
-}
-
-pub(super) fn total_bytes(costs: &Costs) -> f64 {
-    costs.wire.down_payload + costs.wire.down_overhead + costs.wire.up
 }
 
 /// Whether the cost of a publish grows in a straight line with its subscribers, for each transport.

@@ -1,11 +1,11 @@
 //! The chapters of what one thing costs on each transport: bytes, work, memory, connects; bars beside each other.
 
-use crate::study::curves::{RATE, rate_lines, spread_point};
 use crate::study::figures::{Costs, RatePoint, Spread, Study};
-use crate::study::markup::{Section, Table};
-use crate::study::plots::{Axis, Bar, BarPlot, LinePlot, Scale};
-use crate::study::quantity::{Unit, number, or_none, percent, quantity, spread_cell, whole};
-use crate::study::transports::{Shown, at_rate, measured, study_rate};
+use crate::study::page::curves::{RATE, rate_lines, spread_point};
+use crate::study::page::markup::{Section, Table};
+use crate::study::page::plots::{Axis, Bar, BarPlot, LinePlot, Scale};
+use crate::study::page::quantity::{Unit, number, or_none, percent, quantity, spread_cell, whole};
+use crate::study::page::transports::{Shown, at_rate, measured, study_rate};
 
 /// All chapters of this kind, in the order of the page.
 pub(super) fn sections(study: &Study) -> Vec<Section> {
@@ -76,13 +76,13 @@ fn bytes(study: &Study) -> Section {
             "to publish, down",
         ],
     );
-    for (shown, costs) in measured(study) {
+    for (shown, costs) in measured(study).into_iter().filter(|(_, costs)| costs.wire.down_payload > 0.0) {
         let wire = costs.wire;
-        let all = wire.down_payload + wire.down_overhead + wire.up;
         let (down, up) = (wire.down_computed, wire.up_computed);
-        let figures = [wire.down_payload, wire.down_overhead, wire.up, all, down, up, wire.publish_up]
-            .into_iter()
-            .chain([wire.publish_down]);
+        let figures =
+            [wire.down_payload, wire.down_overhead, wire.up, wire.total(), down, up, wire.publish_up]
+                .into_iter()
+                .chain([wire.publish_down]);
         let cells = figures.map(|bytes| quantity(bytes, Unit::Bytes));
         table.push([shown.name.to_owned()].into_iter().chain(cells).collect());
     }

@@ -1,6 +1,22 @@
 //! The report: one HTML file that needs nothing beside it, and the figures as JSON.
 //!
 //! It has no script, loads nothing, follows the reader's colour scheme, and can be printed.
+//!
+//! Of the files here `quantity`, `markup`, `plots` and `ink` know how something is written or drawn, `transports`, `capacity`
+//! and `words` what the figures say, and the others are chapters made of both.
+
+mod capacity;
+mod costs;
+mod curves;
+mod estimates;
+mod ink;
+mod markup;
+mod plots;
+mod quantity;
+mod seed;
+mod transports;
+mod versus;
+mod words;
 
 use std::fs;
 use std::io;
@@ -8,23 +24,37 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::load::report::TOOL_CPU_SHARE_MAX;
-use crate::study::capacity::Coefficients;
-use crate::study::figures::{Setting, Spread, Study};
-use crate::study::markup::{Section, Table, escape, list, paragraphs};
-use crate::study::quantity::{
+use crate::study::figures::{Setting, Study};
+use crate::study::page::capacity::Coefficients;
+use crate::study::page::markup::{Section, Table, escape, list, paragraphs};
+use crate::study::page::quantity::{
     NONE, NOT_MEASURED, Unit, duration, number, or_none, percent, spread_cell, whole,
 };
-use crate::study::transports::{self, Shown, at_rate, study_rate};
-use crate::study::versus::{self, COMPARISONS};
-use crate::study::words;
-use crate::study::{costs, curves, estimates, seed};
+use crate::study::page::transports::{Shown, at_rate, study_rate};
+use crate::study::page::versus::COMPARISONS;
 
-const STYLE: &str = include_str!("page.css");
+const STYLE: &str = include_str!("style.css");
 
 /// What the reader knows the file of figures by, beside the page.
 pub const FIGURES_FILE: &str = "report.json";
 /// The page.
 pub const PAGE_FILE: &str = "report.html";
+
+/// Makes the folder if it is not there, and sees that both files can be written; one that is there stays as it is.
+///
+/// # Errors
+/// What the file system says.
+pub fn make_room(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for name in [FIGURES_FILE, PAGE_FILE] {
+        let path = folder.join(name);
+        let is_empty = fs::File::options().append(true).create(true).open(&path)?.metadata()?.len() == 0;
+        if is_empty {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
 
 /// Writes `report.html` and `report.json` into a folder, which is made if it is not there.
 ///
@@ -45,7 +75,7 @@ pub fn render(study: &Study) -> String {
     sections.extend(curves::sections(study));
     let body = [
         header(&study.setting),
-        warnings(&study.setting),
+        warnings(study),
         contents(&sections),
         findings(study),
         summary(study),
@@ -124,8 +154,16 @@ fn date(unix: u64) -> String {
     format!("on <time datetime=\"{instant}\">{day} at {time} UTC</time>")
 }
 
-fn warnings(setting: &Setting) -> String {
+fn warnings(study: &Study) -> String {
+    let setting = &study.setting;
     let mut told = setting.warnings.clone();
+    if !study.failed.is_empty() {
+        told.push(format!(
+            "{} failed and {} in none of the figures: see “Failures”.",
+            counted(study.failed.len(), "run"),
+            if study.failed.len() == 1 { "is" } else { "are" }
+        ));
+    }
     if setting.tool_cpu_share_max > TOOL_CPU_SHARE_MAX {
         told.push(format!(
             "The tool itself used up to {} of its core: where it did, the latencies are partly its own.",
@@ -224,18 +262,17 @@ fn summary_row(shown: &Shown<'_>, rate: Option<f64>) -> Vec<String> {
             .to_vec();
     };
     let point = rate.and_then(|rate| at_rate(costs, rate)).copied().unwrap_or_default();
-    let cell = |spread: &Spread, unit| spread_cell(spread, unit);
     vec![
         shown.name.to_owned(),
-        or_none(costs.wire.down_payload + costs.wire.down_overhead + costs.wire.up, Unit::Bytes),
-        cell(&point.cpu_us_per_update, Unit::Micros),
-        cell(&point.syscalls_per_update, Unit::Count),
-        cell(&point.p50_us, Unit::Micros),
-        cell(&point.p99_us, Unit::Micros),
+        or_none(costs.wire.total(), Unit::Bytes),
+        spread_cell(&point.cpu_us_per_update, Unit::Micros),
+        spread_cell(&point.syscalls_per_update, Unit::Count),
+        spread_cell(&point.p50_us, Unit::Micros),
+        spread_cell(&point.p99_us, Unit::Micros),
         or_none(point.answer.p50_us as f64, Unit::Micros),
         or_none(Coefficients::of(costs).connection_bytes, Unit::Bytes),
-        cell(&costs.connection.connect_us, Unit::Micros),
-        cell(&costs.connection.connect_cpu_us, Unit::Micros),
+        spread_cell(&costs.connection.connect_us, Unit::Micros),
+        spread_cell(&costs.connection.connect_cpu_us, Unit::Micros),
     ]
 }
 
@@ -284,7 +321,15 @@ fn failures(study: &Study) -> String {
                 + &table.html()
         }
     };
-    chapter("failures", "Failures", &inside)
+    let mut failed =
+        Table::new("Runs that failed and are in none of the figures", &["transport", "what", "why"]);
+    for run in &study.failed {
+        let name = transports::all(study).into_iter().find(|shown| shown.label == run.transport);
+        let name = name.map_or_else(|| run.transport.clone(), |shown| shown.name.to_owned());
+        failed.push(vec![name, run.what.clone(), run.reason.clone()]);
+    }
+    let failed = if failed.rows.is_empty() { String::new() } else { failed.html() };
+    chapter("failures", "Failures", &(inside + &failed))
 }
 
 fn method(setting: &Setting) -> String {

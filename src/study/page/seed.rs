@@ -7,10 +7,10 @@
 use crate::ids::Transport;
 use crate::load::published::{self, Published, Remeasured, SHORT_POLL_AS_WRITTEN_AGAIN};
 use crate::study::figures::{Costs, Study};
-use crate::study::markup::Table;
-use crate::study::quantity::{NONE, Unit, number, percent, quantity, whole};
-use crate::study::transports::{self, kept_up};
-use crate::study::versus::Comparison;
+use crate::study::page::markup::Table;
+use crate::study::page::quantity::{NONE, Unit, number, percent, quantity, whole};
+use crate::study::page::transports::{self, kept_up};
+use crate::study::page::versus::Comparison;
 
 /// The most users that the study had; run again were these alone.
 const USERS: usize = 10_000;
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
     use crate::load::figures::LatencySummary;
     use crate::study::figures::{RatePoint, Spread};
-    use crate::study::versus::COMPARISONS;
+    use crate::study::page::versus::COMPARISONS;
 
     fn rows(study: &Study, at: usize) -> Vec<Vec<String>> {
         let plain = |cell: &String| cell.replace('\u{a0}', " ");

@@ -3,10 +3,9 @@
 //! The three comparisons are those that the study which we re-play set out for and left open.
 
 use crate::study::figures::{Costs, PollingPoint, RatePoint, Spread, Study};
-use crate::study::markup::Table;
-use crate::study::quantity::{Unit, number, percent, quantity, spread_cell, times};
-use crate::study::transports::{self, at_rate, common_rate, nearest_rate};
-use crate::study::words::total_bytes;
+use crate::study::page::markup::Table;
+use crate::study::page::quantity::{Unit, number, percent, quantity, spread_cell, times};
+use crate::study::page::transports::{self, at_rate, common_rate, nearest_rate, slowest_rate};
 
 /// What is compared.
 pub(super) struct Comparison {
@@ -181,7 +180,8 @@ fn common_rate_of_both(costs: [&Costs; 2]) -> Option<(f64, [&RatePoint; 2])> {
 }
 
 fn figures(names: &[String; 2], costs: [&Costs; 2], points: Option<[&RatePoint; 2]>) -> Vec<Figure> {
-    let mut figures = vec![Figure::exact("bytes for an update", names, costs.map(total_bytes))];
+    let mut figures =
+        vec![Figure::exact("bytes for an update", names, costs.map(|costs| costs.wire.total()))];
     if let Some(points) = points {
         let mut of_an_update = |name, unit, of: fn(&RatePoint) -> Spread| {
             figures.push(Figure::new(name, unit, names, points.map(of)));
@@ -260,9 +260,7 @@ fn polling(study: &Study, names: &[String; 2], other: &Costs) -> Vec<String> {
         chosen.push(longest);
     }
     let fresh: Vec<_> = chosen.into_iter().map(freshness).collect();
-    let slowest = other.rates.iter().filter(|point| point.latency.count > 0);
-    let slowest = slowest.min_by(|one, two| one.intended_per_second.total_cmp(&two.intended_per_second));
-    let beside = slowest.map_or_else(String::new, |point| {
+    let beside = slowest_rate(other).map_or_else(String::new, |point| {
         format!(
             " With {} the median is {} at {} updates a second.",
             names[1],
@@ -271,7 +269,7 @@ fn polling(study: &Study, names: &[String; 2], other: &Costs) -> Vec<String> {
         )
     });
     let mut said = vec![format!("How old an update is when a poller has it: {}.{beside}", fresh.join("; "))];
-    let bytes = Some(total_bytes(other)).filter(|bytes| *bytes > 0.0);
+    let bytes = Some(other.wire.total()).filter(|bytes| *bytes > 0.0);
     said.extend(bytes.and_then(|bytes| {
         let of = |point: &PollingPoint| (point.bytes_per_user_second, bytes * point.publishes_per_second);
         break_even(&points, names, ["fewer", "bytes"], Unit::Bytes, of)

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::study::markup::escape;
+use crate::study::page::markup::escape;
 
 /// What something drawn is; with a number it becomes a class of the style sheet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,14 +1,14 @@
 //! The chapters of what changes with something: with the rate, the number of subscribers, the interval of polling.
 
 use crate::load::figures::LatencySummary;
-use crate::study::capacity::LinearCost;
 use crate::study::figures::{Costs, PollingPoint, RatePoint, Spread, Study};
-use crate::study::markup::{Section, Table};
-use crate::study::plots::{Axis, Kind, Line, LinePlot, Point, Scale};
-use crate::study::quantity::{NONE, Unit, number, percent, quantity, spread_cell, whole};
-use crate::study::transports::{Shown, measured};
-use crate::study::versus::cpu_beside;
-use crate::study::words;
+use crate::study::page::capacity::LinearCost;
+use crate::study::page::markup::{Section, Table, paragraphs};
+use crate::study::page::plots::{Axis, Kind, Line, LinePlot, Point, Scale};
+use crate::study::page::quantity::{NONE, Unit, number, percent, quantity, spread_cell, whole};
+use crate::study::page::transports::{Shown, measured, slowest_rate};
+use crate::study::page::versus::cpu_beside;
+use crate::study::page::words;
 
 /// All chapters of this kind, in the order of the page.
 pub(super) fn sections(study: &Study) -> Vec<Section> {
@@ -193,27 +193,40 @@ fn staleness(study: &Study) -> Section {
         shows: Default::default(),
     };
     let mut table = Table::new("Mean staleness on the server", &["transport", "delivered/s", "staleness"]);
+    let mut within_one_look = false;
     for (shown, costs) in measured(study) {
         for point in &costs.rates {
-            // Short polls are not in the server's histogram.
-            let staleness = match shown.label {
-                "short_poll" => NONE.to_owned(),
-                _ => quantity(point.server_staleness_us, Unit::Micros),
+            // Short polls are not in the server's histogram, and a server without our metrics has none.
+            let is_told = shown.label != "short_poll" && point.syscalls_per_update.runs > 0;
+            let staleness = match point.server_staleness_us {
+                _ if !is_told => NONE.to_owned(),
+                0.0 => "within one look".to_owned(),
+                mean => quantity(mean, Unit::Micros),
             };
+            within_one_look |= is_told && point.server_staleness_us == 0.0;
             table.push(vec![shown.name.to_owned(), number(point.delivered_per_second), staleness]);
         }
     }
+    let plot = plot.figure().or_else(|| {
+        let said = "At every rate all updates were numbered and written within one look at the clock, so there is nothing to \
+                    plot.";
+        within_one_look.then(|| paragraphs(&[said.to_owned()]))
+    });
     Section {
         id: "staleness",
         title: "Staleness on the server",
         how: vec![
             "From the server's own histogram, geoloop_staleness_seconds: the mean time between an update's number \
-             and its write to a subscriber's socket. The server looks at the clock once a turn of its loop and again after \
-             every 64 writes, so what a short turn writes counts as 0 and has no point here: staleness shows a server that \
-             falls behind, and the latency above shows the rest."
+             and its write to a subscriber's socket, by the server's looks at the clock. It looks when a turn of its loop \
+             begins, and again behind every 64 writes of that turn. An update is numbered at the look before it; its writes are \
+             timed by the next look if that comes while its group is still being told, else by the last one."
+                .to_owned(),
+            "So every mean is a lower bound, and what a turn of fewer writes both numbers and writes takes no time by this \
+             clock, however long it took: it is “within one look” in the table and has no point in the plot. Staleness shows a \
+             server that falls behind; the latency above, which holds it, shows the rest."
                 .to_owned(),
         ],
-        plots: plot.figure().into_iter().collect(),
+        plots: plot.into_iter().collect(),
         tables: vec![table],
         ..Section::default()
     }
@@ -315,15 +328,10 @@ fn polling(study: &Study) -> Section {
         (point.staleness.count > 0).then_some(Point { x, y: median, low: median, high })
     })];
     staleness.extend(levels(study, &points, |costs, _| {
-        let rates = costs.rates.iter().filter(|point| point.latency.count > 0);
-        let slowest =
-            rates.min_by(|one, other| one.intended_per_second.total_cmp(&other.intended_per_second));
-        slowest.map(|point| point.latency.p50_us as f64)
+        slowest_rate(costs).map(|point| point.latency.p50_us as f64)
     }));
     let mut bytes = vec![line("polling", &|point| exact(point, point.bytes_per_user_second))];
-    bytes.extend(levels(study, &points, |costs, publishes| {
-        Some((costs.wire.down_payload + costs.wire.down_overhead + costs.wire.up) * publishes)
-    }));
+    bytes.extend(levels(study, &points, |costs, publishes| Some(costs.wire.total() * publishes)));
     let mut cpu = vec![line("polling", &|point| exact(point, point.cpu_us_per_user_second))];
     cpu.extend(levels(study, &points, |costs, publishes| {
         points.iter().find_map(|point| cpu_beside(costs, point)).filter(|_| publishes > 0.0)

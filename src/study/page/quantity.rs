@@ -33,8 +33,8 @@ pub(super) fn quantity(value: f64, unit: Unit) -> String {
     if !value.is_finite() {
         return NONE.to_owned();
     }
-    let (scale, suffix) = scale_of(value, unit);
-    format!("{}{suffix}", bare(value, unit, scale))
+    let (scale, name) = scale_of(value, unit);
+    format!("{}{name}", bare(value, unit, scale))
 }
 
 /// The number alone, of which `scale` makes one.
@@ -48,52 +48,45 @@ fn bare(value: f64, unit: Unit, scale: f64) -> String {
 }
 
 /// What a value of this size is told in: how much one of it is, and its name.
-fn scale_of(value: f64, unit: Unit) -> (f64, String) {
-    let (most, names): (f64, &[&str]) = match unit {
-        Unit::Count | Unit::Estimate => return (1.0, String::new()),
-        Unit::Bytes => (9_999.5, &["B", "kB", "MB", "GB", "TB"]),
-        Unit::Micros => (999.5, &["µs", "ms", "s"]),
-        Unit::Millis => (0.9995, &["µs", "ms", "s"]),
-    };
-    let mut scale = if unit == Unit::Millis { 0.001 } else { 1.0 };
-    let mut most = most;
-    let mut names = names.iter().peekable();
+fn scale_of(value: f64, unit: Unit) -> (f64, &'static str) {
+    match unit {
+        Unit::Count | Unit::Estimate => (1.0, ""),
+        // Sizes of messages are told to the byte, and a connection's memory too.
+        Unit::Bytes => fitting(value, 1.0, 9_999.5, &BYTES),
+        Unit::Micros => fitting(value, 1.0, 999.5, &TIMES),
+        Unit::Millis => fitting(value, 0.001, 0.9995, &TIMES),
+    }
+}
+
+/// Names of powers of a thousand, each behind its joint.
+const COUNTS: [&str; 4] = ["", "k", "M", "G"];
+const BYTES: [&str; 5] = ["\u{a0}B", "\u{a0}kB", "\u{a0}MB", "\u{a0}GB", "\u{a0}TB"];
+const TIMES: [&str; 3] = ["\u{a0}µs", "\u{a0}ms", "\u{a0}s"];
+
+/// The name that a value is told in, of which `first` is one of the first, and how much one of it is: the first name below
+/// `most`, else one that leaves less than a thousand, at worst the last.
+fn fitting(value: f64, first: f64, most: f64, names: &[&'static str]) -> (f64, &'static str) {
+    let (mut scale, mut most) = (first, most);
     let mut name = "";
-    while let Some(next) = names.next() {
+    for (at, next) in names.iter().enumerate() {
         name = next;
-        if value.abs() < most || names.peek().is_none() {
+        if value.abs() < most || at + 1 == names.len() {
             break;
         }
         scale *= 1000.0;
         most = scale * 999.5;
     }
-    (scale, format!("{JOINT}{name}"))
-}
-
-/// The value in the first of the units that leaves less than a thousand of them, and that unit; at worst the last.
-fn fitting<'a>(value: f64, units: &[&'a str]) -> (f64, &'a str) {
-    let mut value = value;
-    let mut fits = "";
-    for (at, unit) in units.iter().enumerate() {
-        fits = unit;
-        if value.abs() < 999.5 || at + 1 == units.len() {
-            break;
-        }
-        value /= 1000.0;
-    }
-    (value, fits)
+    (scale, name)
 }
 
 /// A mark of an axis: as short as it can be told.
 pub(super) fn tick(value: f64, unit: Unit) -> String {
-    let (value, suffixes): (f64, &[&str]) = match unit {
-        Unit::Count | Unit::Estimate => (value, &["", "k", "M", "G"]),
-        Unit::Bytes => (value, &["\u{a0}B", "\u{a0}kB", "\u{a0}MB", "\u{a0}GB"]),
-        Unit::Micros => (value, &["\u{a0}µs", "\u{a0}ms", "\u{a0}s"]),
-        Unit::Millis => (value * 1000.0, &["\u{a0}µs", "\u{a0}ms", "\u{a0}s"]),
+    let (scale, name) = match unit {
+        Unit::Count | Unit::Estimate => fitting(value, 1.0, 999.5, &COUNTS),
+        Unit::Bytes => fitting(value, 1.0, 999.5, &BYTES),
+        Unit::Micros | Unit::Millis => scale_of(value, unit),
     };
-    let (value, suffix) = fitting(value, suffixes);
-    format!("{}{suffix}", plain(value))
+    format!("{}{name}", plain(value / scale))
 }
 
 /// A number without zeros at its end: 0.5, 2, 200.

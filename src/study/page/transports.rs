@@ -80,6 +80,12 @@ pub(super) fn nearest_rate(costs: &Costs, rate: f64) -> Option<&RatePoint> {
     usable.min_by(|one, other| distance(one).total_cmp(&distance(other)))
 }
 
+/// What was measured at the lowest rate.
+pub(super) fn slowest_rate(costs: &Costs) -> Option<&RatePoint> {
+    let measured = costs.rates.iter().filter(|point| point.latency.count > 0);
+    measured.min_by(|one, other| one.intended_per_second.total_cmp(&other.intended_per_second))
+}
+
 /// The rate that most of these kept up with; of several the highest.
 pub(super) fn common_rate(of: &[&Costs]) -> Option<f64> {
     let rates = of.iter().flat_map(|costs| &costs.rates).filter(|point| kept_up(point));

@@ -1,7 +1,7 @@
 //! Plots as inline SVG; the only file that knows what draws them.
 //!
 //! The drawing library writes colours as literals, which could not follow a reader's colour scheme. So everything is
-//! painted in colours that only say what it is, which [`ink`](crate::study::ink) replaces by classes; the
+//! painted in colours that only say what it is, which [`ink`](crate::study::page::ink) replaces by classes; the
 //! page's style sheet gives those their colours, dashes and patterns. Text has no size here either: the style sheet
 //! knows how wide the reader's screen is. Margins are wide enough for the largest size that it sets.
 
@@ -15,8 +15,8 @@ use plotters::prelude::{
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, TextStyle};
 
-use crate::study::ink::{Role, figure};
-use crate::study::quantity::{Unit, quantity, tick};
+use crate::study::page::ink::{Role, figure};
+use crate::study::page::quantity::{Unit, quantity, tick};
 
 /// Lines and marks that can be told apart: by colour, dash and shape.
 pub(super) const LOOKS: usize = 5;
