@@ -5,13 +5,13 @@
 //!
 //! A shard is driven in memory, so what is counted is the server alone. The counts are of this thread only.
 
+#[path = "../benches/in_memory/mod.rs"]
+mod in_memory;
+
 use allocation_counter::{AllocationInfo, measure};
-use geoloop::clock::{Now, Tick, UnixMs};
-use geoloop::ids::{ConnId, GroupId, Seq, ShardId};
-use geoloop::limits::{Budget, Limits, Quota};
+use geoloop::ids::{GroupId, Seq, Transport};
 use geoloop::load::client::{Client, Heard};
 use geoloop::load::ledger::{Ledger, Owed, Verdict};
-use geoloop::shard::{Output, Reading, Shard, ShardConfig, Standing, Wrote};
 use geoloop::wire::http::response::{self, HttpDate, Status};
 use geoloop::wire::sse;
 use geoloop::wire::stomp::Version;
@@ -19,134 +19,109 @@ use geoloop::wire::stomp::encode::{self, MessageHead};
 use geoloop::wire::websocket::frame::{self, Opcode};
 use geoloop::wire::websocket::handshake;
 
-/// A shard whose table of connections has room for `slots`, and a buffer that everything is read into.
-struct Bench {
-    shard: Shard,
-    buffer: Vec<u8>,
-    now: Now,
+use crate::in_memory::Server;
+use crate::in_memory::operation::{Operation, Scene};
+use crate::in_memory::words::{BODY, get, text, upgrade};
+
+/// What an operation asks of the heap, every time the same; whatever it takes it gives back in the end.
+#[track_caller]
+fn allocations(operation: Operation) -> u64 {
+    let mut scene = Scene::warm(operation);
+    let mut counted = None;
+    for _ in 0..100 {
+        let info = measure(|| scene.run());
+        assert_eq!(*counted.get_or_insert(info.count_total), info.count_total, "{operation:?}: {info:?}");
+        assert_eq!(info.bytes_current, 0, "{operation:?}: {info:?}");
+        scene.end();
+        scene.begin();
+    }
+    counted.unwrap_or_default()
 }
 
-impl Bench {
-    fn new(slots: usize) -> Self {
-        let limits = Limits::default();
-        let now = Now { tick: Tick(0), micros: 0, unix: UnixMs(1_767_225_600_000) };
-        let config = ShardConfig {
-            id: ShardId(0),
-            workers: 1,
-            seed: 7,
-            simulate: true,
-            echo: false,
-            allow_origin: Vec::new(),
-            groups: Quota::new(limits.groups_max),
-            budget: Budget::new(limits.held_bytes_max),
-            limits,
-            slots,
-        };
-        Self { shard: Shard::new(config, now), buffer: vec![0; 16 * 1024], now }
-    }
+#[track_caller]
+fn check(operation: Operation, expected: u64) {
+    assert_eq!(allocations(operation), expected, "{operation:?}");
+}
 
-    /// A connection that has sent `hello` and got its answer.
-    fn connect(&mut self, hello: &[u8]) -> ConnId {
-        let conn = self.shard.handle_accepted(Standing::Guest);
-        self.say(conn, hello);
-        conn
-    }
+#[test]
+fn poll_that_parks_and_poll_that_is_answered_allocate_nothing() {
+    check(Operation::ShortPoll, 0);
+    check(Operation::Park, 0);
+    // The condition is kept until the group's home has been asked.
+    check(Operation::NotModified, 1);
+}
 
-    /// One turn: a connection is read, and everything that follows is written; how many writes that took.
-    fn say(&mut self, conn: ConnId, bytes: &[u8]) -> usize {
-        self.shard.handle_clock(self.now);
-        self.buffer[..bytes.len()].copy_from_slice(bytes);
-        let (Reading::Go | Reading::Hold) = self.shard.handle_received(conn, &mut self.buffer[..bytes.len()]);
-        self.shard.handle_timeout();
-        self.write()
+#[test]
+fn delivery_allocates_nothing_on_any_transport() {
+    for transport in [Transport::LongPoll, Transport::Sse, Transport::WebSocket, Transport::Stomp] {
+        check(Operation::Deliver(transport), 0);
     }
+    // Whose id the frames carry.
+    check(Operation::DeliverOwnId, 1);
+    // That too, and what is on its way in a write.
+    check(Operation::DeliverAcknowledged, 2);
+    check(Operation::Acknowledge, 0);
+}
 
-    fn write(&mut self) -> usize {
-        let mut writes = 0;
-        while let Some(output) = self.shard.poll_output() {
-            let Output::Write { bytes, .. } = output else { panic!("{output:?}") };
-            let taken = bytes.len();
-            self.shard.handle_wrote(Wrote::Bytes(taken));
-            writes += 1;
-        }
-        writes
-    }
-
-    /// Time passes, turn by turn, a millisecond each.
-    fn pass(&mut self, ms: u64) {
-        for _ in 0..ms {
-            self.now.tick.0 += 1;
-            self.now.micros += 1000;
-            self.now.unix.0 += 1;
-            self.shard.handle_clock(self.now);
-            self.shard.handle_timeout();
-            self.write();
-        }
+#[test]
+fn publish_allocates_its_member_and_its_update_on_any_transport() {
+    for transport in [Transport::Http, Transport::WebSocket, Transport::Stomp] {
+        check(Operation::Publish(transport), 2);
     }
 }
 
-fn get(target: &str) -> Vec<u8> {
-    format!("GET {target} HTTP/1.1\r\nHost: geo.example\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n")
-        .into_bytes()
+#[test]
+fn connection_that_comes_and_goes_allocates_nothing_but_for_a_session_of_stomp() {
+    for transport in [Transport::ShortPoll, Transport::LongPoll, Transport::Sse, Transport::WebSocket] {
+        check(Operation::Connect(transport), 0);
+    }
+    check(Operation::Connect(Transport::Stomp), 6);
 }
 
-fn post(target: &str, body: &str) -> Vec<u8> {
-    let length = body.len();
-    format!("POST {target} HTTP/1.1\r\nHost: geo.example\r\nContent-Length: {length}\r\n\r\n{body}")
-        .into_bytes()
+#[test]
+fn readme_tells_what_each_operation_allocates() {
+    let (_, section) = include_str!("../README.md").split_once("\n## Performance\n").expect("a section");
+    let section = section.split("\n## ").next().expect("split gives one part at least");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let told = rows.map(|row| {
+        let cells: Vec<_> = row.split('|').map(|cell| cell.trim().trim_end_matches('`')).collect();
+        (cells[0].to_owned(), cells[2].parse().expect("a number of allocations"))
+    });
+    let counted = Operation::ALL.map(|operation| (operation.name(), allocations(operation)));
+    assert_eq!(told.collect::<Vec<_>>(), counted, "README's table (left) and what is counted (right)");
 }
-
-fn upgrade(target: &str) -> Vec<u8> {
-    format!(
-        "GET {target} HTTP/1.1\r\nHost: geo.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-    .into_bytes()
-}
-
-const BODY: &str = "{\"member\":\"alice\",\"x\":1,\"y\":2}";
 
 /// What a hundred turns ask of the heap in which `turn` does the same again, once the server is warm: queues have
 /// been pooled, and the ring of the group is full.
-fn measure_warm(bench: &mut Bench, mut turn: impl FnMut(&mut Bench)) -> AllocationInfo {
+fn measure_warm(server: &mut Server, mut turn: impl FnMut(&mut Server)) -> AllocationInfo {
     for _ in 0..300 {
-        turn(bench);
+        turn(server);
     }
     measure(|| {
         for _ in 0..100 {
-            turn(bench);
+            turn(server);
         }
     })
 }
 
 #[test]
-fn keep_alive_short_poll_allocates_nothing() {
-    let mut bench = Bench::new(16);
-    let conn = bench.connect(&post("/location/share/3", BODY));
-    let request = get("/location/cur/3");
-    let info = measure_warm(&mut bench, |bench| assert_eq!(bench.say(conn, &request), 1));
-    assert_eq!(info.count_total, 0, "{info:?}");
-}
-
-#[test]
 fn health_probe_allocates_nothing() {
-    let mut bench = Bench::new(16);
-    let conn = bench.connect(&get("/healthz"));
+    let mut server = Server::new(16);
+    let conn = server.connect(&get("/healthz"));
     let request = get("/healthz");
-    let info = measure_warm(&mut bench, |bench| assert_eq!(bench.say(conn, &request), 1));
+    let info = measure_warm(&mut server, |server| assert_eq!(server.say(conn, &request), 1));
     assert_eq!(info.count_total, 0, "{info:?}");
 }
 
 /// What a publish over an open WebSocket allocates that so many others hear.
 fn allocations_of_a_publish(subscribers: usize) -> AllocationInfo {
-    let mut bench = Bench::new(subscribers + 1);
+    let mut server = Server::new(subscribers + 1);
     for _ in 0..subscribers {
-        bench.connect(&upgrade("/ws/3"));
+        server.connect(&upgrade("/ws/3"));
     }
-    let publisher = bench.connect(&upgrade("/ws/3"));
-    let mut message = Vec::new();
-    frame::encode_masked_frame(&mut message, Opcode::Text, BODY.as_bytes(), [1, 2, 3, 4]);
-    measure_warm(&mut bench, |bench| assert_eq!(bench.say(publisher, &message), subscribers + 1))
+    let publisher = server.connect(&upgrade("/ws/3"));
+    let message = text(BODY.as_bytes());
+    measure_warm(&mut server, |server| assert_eq!(server.say(publisher, &message), subscribers + 1))
 }
 
 #[test]
@@ -169,15 +144,15 @@ const IDLE_BYTES_MAX: i64 = 2 * (12 + 32) + 24;
 fn check_idle(hello: &[u8]) {
     // A few more than 4,096, so that lists have just doubled.
     const CONNECTIONS: usize = 4_100;
-    let mut bench = Bench::new(CONNECTIONS + 1);
-    bench.connect(hello);
+    let mut server = Server::new(CONNECTIONS + 1);
+    server.connect(hello);
     let info = measure(|| {
         for _ in 0..CONNECTIONS {
-            bench.connect(hello);
+            server.connect(hello);
         }
-        bench.pass(12_000);
+        server.pass(12_000);
     });
-    assert_eq!(bench.shard.connections(), CONNECTIONS + 1);
+    assert_eq!(server.shard().connections(), CONNECTIONS + 1);
     let each = info.bytes_current / i64::try_from(CONNECTIONS).expect("it is small");
     println!("{each} bytes a connection");
     assert!(each <= IDLE_BYTES_MAX, "{each} bytes: {info:?}");
