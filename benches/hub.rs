@@ -77,14 +77,42 @@ fn members(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn reading(criterion: &mut Criterion) {
-    const MEMBERS: usize = 1000;
+/// How many members come and go until the ring holds nothing else.
+const LEAVERS: usize = 32;
+
+/// Members that stay.
+const MEMBERS: usize = 1000;
+
+/// A group of members that stay; the last updates are those of [`LEAVERS`] that came, went, came again and went again, or
+/// there are none of these.
+fn told_group(leavers: usize) -> (Hub, GroupKey) {
     let (mut hub, key) = hub();
     for member in 0..MEMBERS {
         tell(&mut hub, key, &publish(member));
     }
-    let told = hub.group(key);
+    for _ in 0..2 {
+        for leaver in MEMBERS..MEMBERS + leavers {
+            tell(&mut hub, key, &publish(leaver));
+        }
+        for leaver in MEMBERS..MEMBERS + leavers {
+            tell(&mut hub, key, &Publish { change: Change::Left, ..publish(leaver) });
+        }
+    }
+    (hub, key)
+}
+
+/// A slow reader takes each member's newest, one after the other.
+fn read_conflated(hub: &Hub, key: GroupKey, expected: usize) {
+    let group = hub.group(key);
+    let mut cursor = Cursor::at(black_box(group.made_at()));
+    let read = std::iter::from_fn(|| group.next_conflated(&mut cursor).map(|owed| owed.update.seq));
+    assert_eq!(read.count(), expected);
+}
+
+fn reading(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hub/read");
+    let (hub, key) = told_group(0);
+    let told = hub.group(key);
     let history = Limits::default().history;
     let before = Seq::new(told.cursor().number() - history as u64).expect("it is above 0");
     group.throughput(Throughput::Elements(history as u64));
@@ -96,15 +124,16 @@ fn reading(criterion: &mut Criterion) {
         });
     });
     group.throughput(Throughput::Elements(MEMBERS as u64));
-    group.bench_function("each member's newest, by a slow one", |bencher| {
-        bencher.iter(|| {
-            let mut cursor = Cursor::at(black_box(told.made_at()));
-            let read = std::iter::from_fn(|| told.next_conflated(&mut cursor).map(|owed| owed.update.seq));
-            assert_eq!(read.count(), MEMBERS);
-        });
-    });
     group.bench_function("the snapshot", |bencher| {
         bencher.iter(|| black_box(told).snapshot().map(|update| update.seq).max());
+    });
+    group.bench_function("each member's newest, by a slow one", |bencher| {
+        bencher.iter(|| read_conflated(&hub, key, MEMBERS));
+    });
+    let (hub, key) = told_group(LEAVERS);
+    group.throughput(Throughput::Elements((MEMBERS + LEAVERS) as u64));
+    group.bench_function("the same where many have left", |bencher| {
+        bencher.iter(|| read_conflated(&hub, key, MEMBERS + LEAVERS));
     });
     group.finish();
 }

@@ -223,11 +223,13 @@ impl Scene {
 
     /// The operation does what its name says, or all that is measured of it means nothing.
     fn check(&mut self) {
+        let connections = self.server.shard().connections();
         self.begin();
         self.server.look();
         self.run();
         let written = self.server.seen();
         self.end();
+        assert_eq!(self.server.shard().connections(), connections, "{:?} leaves one behind", self.operation);
         let written = String::from_utf8_lossy(&written);
         match self.operation.mark() {
             Some(mark) => assert!(written.contains(mark), "{:?} wrote {written}", self.operation),
