@@ -12,6 +12,7 @@ mod streams;
 use std::io;
 use std::time::Duration;
 
+use actix_web::error::ErrorBadRequest;
 use actix_web::http::StatusCode;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use bytestring::ByteString;
@@ -48,6 +49,7 @@ fn routes(config: &mut web::ServiceConfig) {
     let current = |path: &str| web::resource(path).get(requests::current).post(requests::publish);
     config
         .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+        .app_data(web::PathConfig::default().error_handler(|error, _| ErrorBadRequest(error)))
         .service(current("/cur/{group}"))
         .service(current("/location/cur/{group}"))
         .route("/location/group/{group}", web::get().to(requests::snapshot))

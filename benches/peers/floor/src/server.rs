@@ -24,8 +24,8 @@ const EVENTS_PER_TURN: usize = 1024;
 /// What one read takes: more than sixteen pipelined requests.
 const READ_BYTES: usize = 64 * 1024;
 
-/// What a head may take before it is given up.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// What a head, and a publish, may take before it is given up.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
 
 pub(crate) struct Server {
     poll: Poll,
@@ -248,7 +248,7 @@ impl Server {
     /// Tells requests apart by the letter behind `/` and, below `/location/`, the one behind that.
     fn take_request(&mut self, slot: u32, input: &[u8]) -> usize {
         let Some(blank_line) = self.blank_line.find(input) else {
-            if input.len() > HEAD_BYTES_MAX {
+            if input.len() > PIECE_BYTES_MAX {
                 self.end(slot);
             }
             return 0;
@@ -309,6 +309,10 @@ impl Server {
 
     fn take_publish(&mut self, slot: u32, head: &[u8], rest: &[u8], digits: &[u8]) -> usize {
         let length = self.content_length.find(head).map_or(0, |at| speak::number(&head[at + 16..]));
+        if length > PIECE_BYTES_MAX {
+            self.refuse(slot);
+            return head.len();
+        }
         let Some(body) = rest.get(..length) else { return 0 };
         let group = (speak::number(digits) % GROUPS) as u32;
         if self.publish(group, body) {
