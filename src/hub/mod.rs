@@ -11,6 +11,7 @@ pub mod waiters;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,12 +45,19 @@ const SPARE_LIST_UPDATES_MAX: usize = 1024;
 
 /// Names a group of one hub for as long as something keeps it: a waiter, a connected or parked member, another
 /// shard's interest; a mirror until it is dropped. Without any of these it is good until time passes.
+///
+/// One more than its place in the table: as 0 names none, an optional key takes no more room than a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GroupKey(u32);
+pub struct GroupKey(NonZeroU32);
 
 impl GroupKey {
+    fn at(index: usize) -> Self {
+        let number = u32::try_from(index + 1).ok().and_then(NonZeroU32::new);
+        Self(number.expect("2^32 groups fit no memory"))
+    }
+
     const fn index(self) -> usize {
-        self.0 as usize
+        self.0.get() as usize - 1
     }
 }
 
@@ -510,7 +518,7 @@ impl Hub {
 
     /// The key that the next group gets.
     fn next_key(&self) -> GroupKey {
-        GroupKey(u32::try_from(self.entries.vacant_key()).expect("2^32 groups fit no memory"))
+        GroupKey::at(self.entries.vacant_key())
     }
 
     fn insert(&mut self, group: Group, role: Role) -> GroupKey {
