@@ -8,7 +8,7 @@ use mio::Poll;
 
 use crate::clock::Clock;
 use crate::ids::ShardId;
-use crate::limits::{Budget, Limits, Quota};
+use crate::limits::{Budget, Limits, Quota, RESERVED_SLOTS_MAX};
 use crate::reactor::listener::Bind;
 use crate::reactor::mailbox::{Address, Letter, Post, mailbox};
 use crate::reactor::{Places, Reactor, Seat};
@@ -94,6 +94,7 @@ impl Crew {
             };
             reactors.push(Reactor::new(Seat {
                 id,
+                slots: config.connections_max.min(RESERVED_SLOTS_MAX),
                 shard: Shard::new(shard, now),
                 listeners: binds.iter_mut().filter_map(|bind| bind.listeners.pop()).collect(),
                 poll,

@@ -118,6 +118,8 @@ pub struct Reactor {
 struct Seat {
     /// Which worker it is.
     id: ShardId,
+    /// How many sockets to reserve room for.
+    slots: usize,
     /// Its part of the server.
     shard: Shard,
     /// The listening sockets that it accepts from.
@@ -148,7 +150,7 @@ impl Reactor {
             id: seat.id,
             poll: seat.poll,
             shard: seat.shard,
-            sockets: Sockets::default(),
+            sockets: Sockets::with_capacity(seat.slots),
             listeners,
             reserve: Reserve::new()?,
             mailbox: seat.mailbox,

@@ -13,7 +13,7 @@ use crate::reactor::source::Source;
 use crate::shard::{Standing, Wrote};
 
 /// The sockets of one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sockets {
     slots: Vec<Option<Socket>>,
 }
@@ -24,14 +24,37 @@ struct Socket {
     generation: u32,
     registered: Registered,
     standing: Standing,
+    notes: Notes,
+}
+
+/// Every connection pays for it; mio keeps more than a descriptor where it checks itself.
+#[cfg(not(debug_assertions))]
+const _: () = assert!(size_of::<Option<Socket>>() <= 12);
+
+/// Yes-or-no facts of a socket, a bit each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Notes(u8);
+
+impl Notes {
     /// The shard takes nothing from it for now.
-    held: bool,
+    const HELD: u8 = 1;
     /// Bytes may lie in the kernel that no edge will tell of.
-    unread: bool,
+    const UNREAD: u8 = 2;
     /// The peer has closed its side.
-    read_closed: bool,
+    const READ_CLOSED: u8 = 4;
     /// It is among those that are read next turn.
-    queued: bool,
+    const QUEUED: u8 = 8;
+
+    const fn has(self, note: u8) -> bool {
+        self.0 & note != 0
+    }
+
+    /// Sets or clears a note; whether it was set before.
+    const fn replace(&mut self, note: u8, is_set: bool) -> bool {
+        let before = self.has(note);
+        self.0 = if is_set { self.0 | note } else { self.0 & !note };
+        before
+    }
 }
 
 /// What epoll was told.
@@ -53,6 +76,11 @@ pub(super) enum Read {
 }
 
 impl Sockets {
+    /// A table that grows to this many without moving.
+    pub(super) fn with_capacity(slots: usize) -> Self {
+        Self { slots: Vec::with_capacity(slots) }
+    }
+
     pub(super) fn insert(&mut self, conn: ConnId, stream: TcpStream, standing: Standing) {
         let slot = conn.slot as usize;
         if self.slots.len() <= slot {
@@ -63,10 +91,7 @@ impl Sockets {
             generation: conn.generation,
             registered: Registered::Nothing,
             standing,
-            held: false,
-            unread: false,
-            read_closed: false,
-            queued: false,
+            notes: Notes::default(),
         });
     }
 
@@ -161,39 +186,39 @@ impl Sockets {
 
     /// Whether the shard takes nothing from it for now; `None` if there is no such socket.
     pub(super) fn is_held(&self, conn: ConnId) -> Option<bool> {
-        self.get(conn).map(|socket| socket.held)
+        self.get(conn).map(|socket| socket.notes.has(Notes::HELD))
     }
 
     pub(super) fn set_held(&mut self, conn: ConnId, held: bool) {
         if let Some(socket) = self.get_mut(conn) {
-            socket.held = held;
+            socket.notes.replace(Notes::HELD, held);
         }
     }
 
     /// Notes whether a socket is among those that are read next turn; false if nothing changes by that.
     pub(super) fn set_queued(&mut self, conn: ConnId, queued: bool) -> bool {
-        self.get_mut(conn).is_some_and(|socket| std::mem::replace(&mut socket.queued, queued) != queued)
+        self.get_mut(conn).is_some_and(|socket| socket.notes.replace(Notes::QUEUED, queued) != queued)
     }
 
     /// Bytes may lie there that no edge will tell of.
     pub(super) fn note_unread(&mut self, conn: ConnId) {
         if let Some(socket) = self.get_mut(conn) {
-            socket.unread = true;
+            socket.notes.replace(Notes::UNREAD, true);
         }
     }
 
     /// Whether that is so; it is up to the caller to read them now.
     pub(super) fn take_unread(&mut self, conn: ConnId) -> bool {
-        self.get_mut(conn).is_some_and(|socket| std::mem::take(&mut socket.unread))
+        self.get_mut(conn).is_some_and(|socket| socket.notes.replace(Notes::UNREAD, false))
     }
 
     pub(super) fn note_read_closed(&mut self, conn: ConnId) {
         if let Some(socket) = self.get_mut(conn) {
-            socket.read_closed = true;
+            socket.notes.replace(Notes::READ_CLOSED, true);
         }
     }
 
     pub(super) fn is_read_closed(&self, conn: ConnId) -> bool {
-        self.get(conn).is_some_and(|socket| socket.read_closed)
+        self.get(conn).is_some_and(|socket| socket.notes.has(Notes::READ_CLOSED))
     }
 }
