@@ -1,4 +1,4 @@
-//! A hierarchical timer wheel over a slab: inserting, cancelling and finding what is due take constant time.
+//! A hierarchical timer wheel over a slab: inserting, moving, cancelling and finding what is due take constant time.
 //!
 //! Knows ticks of one millisecond and the values it is given; must not know what they stand for. Read
 //! `src/core/timer.rs` of fastly/pushpin for the idea of wheels that turn each other.
@@ -16,7 +16,8 @@
 //!
 //! So all that lies at a level is due before all that lies above it, the lowest bit of the lowest level in use is
 //! what comes next, and no deadline is too far away. Where a timer lies changes only when its slot is emptied into
-//! the levels below, so its place is computed, not stored.
+//! the levels below, so its place is computed, not stored. A timer that is moved to a later deadline stays where it
+//! lies until that place is due: one that is moved again and again, as every request of a connection does, costs nothing.
 
 use std::num::NonZeroU32;
 
@@ -43,7 +44,7 @@ pub struct TimerKey {
 
 /// Deadlines, each with a value to hand out once it has come.
 ///
-/// Invariant: no deadline lies before `elapsed`, and each timer lies where `place` says.
+/// Invariant: no timer lies before `elapsed`, and each lies where `place` says.
 #[derive(Clone, Debug)]
 pub struct TimerWheel<T> {
     nodes: Slab<Node<T>>,
@@ -59,19 +60,34 @@ pub struct TimerWheel<T> {
 /// One timer, linked into the circle of those that share its slot; the head's `previous` is the last.
 #[derive(Clone, Debug)]
 struct Node<T> {
-    deadline: u64,
+    /// The tick that it lies at.
+    lies_at: u64,
+    /// How long after that it is due.
+    postponed_ms: u32,
     value: T,
     previous: u32,
     next: u32,
     generation: NonZeroU32,
 }
 
+impl<T> Node<T> {
+    const fn deadline(&self) -> Tick {
+        Tick(self.lies_at + self.postponed_ms as u64)
+    }
+}
+
 impl<T: Copy> TimerWheel<T> {
     /// A wheel without timers.
     #[must_use]
     pub fn new(now: Tick) -> Self {
+        Self::with_capacity(now, 0)
+    }
+
+    /// A wheel without timers, which takes this many without moving any in memory.
+    #[must_use]
+    pub fn with_capacity(now: Tick, timers: usize) -> Self {
         Self {
-            nodes: Slab::new(),
+            nodes: Slab::with_capacity(timers),
             heads: Box::new([[0; SLOTS]; LEVELS]),
             occupied: [0; LEVELS],
             elapsed: now.0,
@@ -83,8 +99,9 @@ impl<T: Copy> TimerWheel<T> {
     pub fn insert(&mut self, deadline: Tick, value: T) -> TimerKey {
         let generation = self.generation;
         self.generation = generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
-        let deadline = deadline.0.max(self.elapsed);
-        let slot = self.nodes.insert(Node { deadline, value, previous: 0, next: 0, generation });
+        let lies_at = deadline.0.max(self.elapsed);
+        let node = Node { lies_at, postponed_ms: 0, value, previous: 0, next: 0, generation };
+        let slot = self.nodes.insert(node);
         let slot = u32::try_from(slot).expect("2^32 timers are 128 GiB");
         self.link(slot);
         TimerKey { slot, generation }
@@ -92,21 +109,34 @@ impl<T: Copy> TimerWheel<T> {
 
     /// Takes a timer back; `None` if it has expired or was cancelled before.
     pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        let node = self.nodes.get(key.slot as usize)?;
-        (node.generation == key.generation).then(|| self.unlink(key.slot).value)
+        self.node(key)?;
+        Some(self.remove(key.slot).value)
+    }
+
+    /// Gives a timer another deadline; false if it has expired or was cancelled.
+    pub fn set_deadline(&mut self, key: TimerKey, deadline: Tick) -> bool {
+        let deadline = deadline.0.max(self.elapsed);
+        let node = self.nodes.get_mut(key.slot as usize).filter(|node| node.generation == key.generation);
+        let Some(node) = node else { return false };
+        let later = deadline.checked_sub(node.lies_at).and_then(|later| u32::try_from(later).ok());
+        if let Some(later) = later {
+            node.postponed_ms = later;
+        } else {
+            self.move_to(key.slot, deadline);
+        }
+        true
     }
 
     /// When a timer is due; `None` if it has expired or was cancelled.
     #[must_use]
     pub fn deadline(&self, key: TimerKey) -> Option<Tick> {
-        let node = self.nodes.get(key.slot as usize)?;
-        (node.generation == key.generation).then_some(Tick(node.deadline))
+        self.node(key).map(Node::deadline)
     }
 
     /// Hands out the next value whose deadline has come by `now`; to be called until it says `None`.
     ///
     /// Never early. Values come in the order of their deadlines, and in the order of insertion where those are
-    /// the same tick.
+    /// the same tick and none of them was moved.
     #[must_use]
     pub fn poll_expired(&mut self, now: Tick) -> Option<T> {
         while let Some((level, slot)) = self.first_occupied() {
@@ -116,7 +146,13 @@ impl<T: Copy> TimerWheel<T> {
             }
             if level == 0 {
                 self.elapsed = start;
-                return Some(self.unlink(self.heads[0][slot]).value);
+                let key = self.heads[0][slot];
+                let Node { lies_at, postponed_ms, .. } = self.nodes[key as usize];
+                if postponed_ms == 0 {
+                    return Some(self.remove(key).value);
+                }
+                self.move_to(key, lies_at + u64::from(postponed_ms));
+                continue;
             }
             self.cascade(level, slot, start);
         }
@@ -125,7 +161,8 @@ impl<T: Copy> TimerWheel<T> {
         None
     }
 
-    /// When to poll next: never later than the earliest deadline, but possibly earlier, at most once a level.
+    /// When to poll next: never later than the earliest deadline, but possibly earlier, at most once a level, and once where
+    /// a timer was moved away from.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
         self.first_occupied().map(|(level, slot)| Tick(self.start_of(level, slot)))
@@ -141,6 +178,10 @@ impl<T: Copy> TimerWheel<T> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
+    }
+
+    fn node(&self, key: TimerKey) -> Option<&Node<T>> {
+        self.nodes.get(key.slot as usize).filter(|node| node.generation == key.generation)
     }
 
     /// The level and slot of a deadline that is not past.
@@ -181,9 +222,17 @@ impl<T: Copy> TimerWheel<T> {
         }
     }
 
-    /// Puts a timer last into the slot that its deadline asks for.
+    /// Has a timer lie at its deadline.
+    fn move_to(&mut self, key: u32, deadline: u64) {
+        self.unlink(key);
+        let node = &mut self.nodes[key as usize];
+        (node.lies_at, node.postponed_ms) = (deadline, 0);
+        self.link(key);
+    }
+
+    /// Puts a timer last into the slot that its place in time asks for.
     fn link(&mut self, key: u32) {
-        let (level, slot) = self.place(self.nodes[key as usize].deadline);
+        let (level, slot) = self.place(self.nodes[key as usize].lies_at);
         let (previous, next) = if self.occupied[level] & (1 << slot) == 0 {
             self.occupied[level] |= 1 << slot;
             self.heads[level][slot] = key;
@@ -198,20 +247,25 @@ impl<T: Copy> TimerWheel<T> {
         (node.previous, node.next) = (previous, next);
     }
 
-    /// Takes a timer out of its slot and out of the slab.
-    fn unlink(&mut self, key: u32) -> Node<T> {
-        let node = self.nodes.remove(key as usize);
-        let (level, slot) = self.place(node.deadline);
-        if node.next == key {
+    /// Takes a timer out of its slot.
+    fn unlink(&mut self, key: u32) {
+        let Node { lies_at, previous, next, .. } = self.nodes[key as usize];
+        let (level, slot) = self.place(lies_at);
+        if next == key {
             self.occupied[level] &= !(1 << slot);
         } else {
-            self.nodes[node.previous as usize].next = node.next;
-            self.nodes[node.next as usize].previous = node.previous;
+            self.nodes[previous as usize].next = next;
+            self.nodes[next as usize].previous = previous;
             if self.heads[level][slot] == key {
-                self.heads[level][slot] = node.next;
+                self.heads[level][slot] = next;
             }
         }
-        node
+    }
+
+    /// Takes a timer out of its slot and out of the slab.
+    fn remove(&mut self, key: u32) -> Node<T> {
+        self.unlink(key);
+        self.nodes.remove(key as usize)
     }
 }
 
@@ -317,6 +371,56 @@ mod tests {
                 prop_assert_eq!(wheel.next_deadline().is_some(), earliest.is_some());
                 prop_assert!(wheel.next_deadline() <= earliest);
             }
+        }
+    }
+
+    /// Timers that are given deadlines, some of them again and again, and what is due at each look.
+    #[track_caller]
+    fn check_moved(start: u64, steps: &[(usize, u64, bool)]) {
+        let mut wheel = TimerWheel::new(Tick(start));
+        let mut keys: Vec<Option<TimerKey>> = vec![None; 4];
+        let mut deadlines: Vec<Option<u64>> = vec![None; 4];
+        let mut now = start;
+        for (nth, ahead, looks) in steps {
+            let deadline = now.saturating_add(*ahead);
+            let is_set = keys[*nth].is_some_and(|key| wheel.set_deadline(key, Tick(deadline)));
+            assert_eq!(is_set, deadlines[*nth].is_some(), "only what waits can be moved");
+            if !is_set {
+                keys[*nth] = Some(wheel.insert(Tick(deadline), *nth));
+            }
+            deadlines[*nth] = Some(deadline);
+            let told = keys[*nth].and_then(|key| wheel.deadline(key));
+            assert_eq!(told, Some(Tick(deadline)));
+            assert!(wheel.next_deadline() <= deadlines.iter().flatten().min().map(|first| Tick(*first)));
+            if *looks {
+                now = now.saturating_add(*ahead / 2 + 1);
+                let mut last = 0;
+                while let Some(nth) = wheel.poll_expired(Tick(now)) {
+                    let due = deadlines[nth].take().expect("it waits");
+                    assert!(due <= now && due >= last, "{due} at {now}, behind {last}");
+                    last = due;
+                }
+                assert!(deadlines.iter().flatten().all(|due| *due > now), "{deadlines:?} at {now}");
+            }
+            assert_eq!(wheel.len(), deadlines.iter().flatten().count());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn moved_timers_come_at_their_last_deadline_alone(
+            start in distance(),
+            steps in prop::collection::vec((0usize..4, distance(), any::<bool>()), 1..120),
+        ) {
+            check_moved(start, &steps);
+        }
+    }
+
+    #[test]
+    fn timer_moved_further_than_it_can_be_postponed_comes_when_it_is_due() {
+        let far = u64::from(u32::MAX);
+        for ahead in [far, far + 1, far + 2, 1 << 50] {
+            check_moved(7, &[(0, 0, false), (0, ahead, false), (0, 2 * ahead, true), (1, 2 * ahead, true)]);
         }
     }
 
