@@ -105,16 +105,20 @@ impl Cursor {
     /// The cursor of a reader that has everything up to `after`, as far as it could be had.
     #[must_use]
     pub const fn at(after: Seq) -> Self {
-        Self { after, told_ahead: 0, gap: false }
+        Self::with_gap(after, false)
     }
-}
 
-impl Cursor {
+    /// The same, and whether the reader is yet to hear of a gap.
+    #[must_use]
+    pub const fn with_gap(after: Seq, gap: bool) -> Self {
+        Self { after, told_ahead: 0, gap }
+    }
+
     /// The cursor of a reader that has everything before `seq`, and whether it is yet to hear of a gap before it.
     #[must_use]
     pub fn before(seq: Seq, gap: bool) -> Self {
         let after = Seq::new(seq.number().saturating_sub(1)).unwrap_or(Seq::ZERO);
-        Self { gap, ..Self::at(after) }
+        Self::with_gap(after, gap)
     }
 }
 
@@ -406,8 +410,8 @@ impl Group {
         match since {
             None => Cursor::at(self.newest),
             // Lost: from another life of the group, so everything may be new to this reader.
-            Some(seq) if seq > self.newest => Cursor { gap: true, ..Cursor::at(Seq::ZERO) },
-            Some(seq) => Cursor { gap: seq != Seq::ZERO && seq < self.made_at, ..Cursor::at(seq) },
+            Some(seq) if seq > self.newest => Cursor::with_gap(Seq::ZERO, true),
+            Some(seq) => Cursor::with_gap(seq, seq != Seq::ZERO && seq < self.made_at),
         }
     }
 
@@ -453,7 +457,7 @@ impl Group {
             // The last updates were the nameless member's, which went in silence, or leaves that no ring has kept: the
             // next one says so.
             if told < self.newest.number() {
-                *cursor = Cursor { gap: true, ..Cursor::at(self.newest) };
+                *cursor = Cursor::with_gap(self.newest, true);
             }
             return None;
         };

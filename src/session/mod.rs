@@ -26,6 +26,7 @@ use crate::session::http::Http;
 use crate::session::http::Reply;
 use crate::session::http::Request;
 use crate::session::origin::Origins;
+use crate::session::stomp::HeartBeat;
 use crate::session::stomp::Stomp;
 use crate::session::stomp::Subscription;
 use crate::session::websocket::WebSocket;
@@ -68,8 +69,11 @@ pub enum Event {
     Request(Request),
     /// A location over WebSocket or STOMP.
     Publish(Said),
-    /// STOMP: the client is connected and speaks for this member.
-    Connected,
+    /// STOMP: the client is connected.
+    Connected {
+        /// What was agreed about heart-beats.
+        heart_beat: HeartBeat,
+    },
     /// STOMP: a subscription; its place in the session's table is `sub`.
     Subscribe {
         /// Its place in the session's table.
@@ -132,7 +136,7 @@ impl Event {
             Self::Request(request) => request.group(),
             Self::Publish(said) => said.group,
             Self::Subscribe { group, .. } => Some(*group),
-            Self::Connected
+            Self::Connected { .. }
             | Self::Unsubscribe { .. }
             | Self::Acknowledged
             | Self::Disconnect { .. }
@@ -176,7 +180,7 @@ pub enum Session {
     /// Accepts: any message, which it sends back. Next: `Closing`.
     Echo(WebSocket),
     /// Accepts: STOMP frames. Next: `Closing`.
-    Stomp(Box<Stomp>),
+    Stomp(Stomp),
     /// Accepts: nothing; what still comes is counted and dropped until the peer closes too.
     Closing {
         /// How much was dropped so far.
@@ -206,13 +210,16 @@ impl Session {
         }
     }
 
-    /// How updates are written on this connection; `sub` matters where it can have several subscriptions.
+    /// How updates of a group are written on this connection; `sub`, which of its subscriptions that is, matters where it can
+    /// have several.
     #[must_use]
-    pub fn form(&self, sub: u16) -> Option<Form<'_>> {
+    pub fn form(&self, sub: u16, group: GroupId) -> Option<Form<'_>> {
         match self {
             Self::Sse => Some(Form::Sse),
             Self::WebSocket(_) => Some(Form::WebSocket),
-            Self::Stomp(stomp) => stomp.subscription(sub).map(Form::Stomp),
+            Self::Stomp(stomp) => {
+                stomp.subscription(sub).map(|subscription| Form::Stomp(subscription, group))
+            }
             Self::Http(_) | Self::Echo(_) | Self::Closing { .. } => None,
         }
     }
@@ -271,8 +278,8 @@ pub enum Form<'a> {
     Sse,
     /// A text message.
     WebSocket,
-    /// A MESSAGE frame in a text message.
-    Stomp(&'a Subscription),
+    /// A MESSAGE frame in a text message, of this group.
+    Stomp(Subscription<'a>, GroupId),
 }
 
 impl Form<'_> {
@@ -282,7 +289,7 @@ impl Form<'_> {
             Self::LongPoll(reply) => long_poll::encode_update(out, cx, reply, update.seq, json),
             Self::Sse => sse::encode_update(out, update.seq, json),
             Self::WebSocket => websocket::encode_text(out, json),
-            Self::Stomp(subscription) => subscription.encode_message(out, update.seq, json),
+            Self::Stomp(subscription, group) => subscription.encode_message(out, group, update.seq, json),
         }
     }
 }

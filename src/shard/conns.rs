@@ -7,10 +7,11 @@ use slab::Slab;
 use crate::clock::Tick;
 use crate::hub::GroupKey;
 use crate::hub::group::Cursor;
-use crate::ids::{ConnId, GroupId, MemberId, Transport};
+use crate::ids::{ConnId, GroupId, MemberId, Seq, Transport};
 use crate::limits::{Limits, PUBLISHES_UNDER_WAY_MAX};
 use crate::session::Session;
 use crate::session::http::Reply;
+use crate::shard::feeds::Feeds;
 use crate::shard::out_queue::OutQueue;
 use crate::timer_wheel::TimerKey;
 
@@ -25,12 +26,10 @@ pub(super) struct Conn {
     pub(super) out: Option<Box<OutQueue>>,
     /// Bytes that were read and cannot be acted on yet.
     pub(super) unread: Option<Box<Unread>>,
-    /// When something must happen on its own; what, the session and the interest say.
-    pub(super) deadline: Deadline,
-    /// The alarm that is set for it: at the deadline, or before it where that was moved since.
+    /// The alarm for when something must happen on its own, if anything; what, the session and the interest say.
     pub(super) alarm: Option<TimerKey>,
     /// When bytes came last.
-    pub(super) heard: HeardAt,
+    pub(super) heard: PastTick,
     generation: u32,
     /// Publishes that other shards have not answered yet.
     pub(super) under_way: u8,
@@ -106,48 +105,20 @@ pub(super) struct Unread {
     pub(super) bytes: Vec<u8>,
 }
 
-/// A slot is all that an idle connection owns here; two cache lines of it.
-const _: () = assert!(size_of::<Option<Conn>>() <= 128);
+/// A slot is all that an idle connection owns here.
+const _: () = assert!(size_of::<Option<Conn>>() <= 112);
 
-/// When something must happen to a connection on its own, if ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Deadline(Tick);
-
-impl Default for Deadline {
-    fn default() -> Self {
-        Self::NONE
-    }
-}
-
-impl Deadline {
-    pub(super) const NONE: Self = Self(Tick(u64::MAX));
-
-    pub(super) const fn at(tick: Tick) -> Self {
-        Self(tick)
-    }
-
-    /// The tick that lies `wait` after `now`; never, if there is nothing to wait for.
-    pub(super) fn after(now: Tick, wait: Option<Duration>) -> Self {
-        wait.map_or(Self::NONE, |wait| Self(now.after(wait)))
-    }
-
-    /// The tick; `None` for never.
-    pub(super) fn tick(self) -> Option<Tick> {
-        (self != Self::NONE).then_some(self.0)
-    }
-}
-
-/// When bytes came last, to the millisecond; good for silences of up to 49 days.
+/// A tick that has passed, to the millisecond; good for 49 days.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct HeardAt(u32);
+pub(super) struct PastTick(u32);
 
-impl HeardAt {
+impl PastTick {
     pub(super) const fn new(now: Tick) -> Self {
         Self(now.0 as u32)
     }
 
-    /// How long nothing was heard.
-    pub(super) const fn silence(self, now: Tick) -> Duration {
+    /// How long ago that was.
+    pub(super) const fn age(self, now: Tick) -> Duration {
         Duration::from_millis((now.0 as u32).wrapping_sub(self.0) as u64)
     }
 }
@@ -198,9 +169,27 @@ pub(super) enum About {
 #[derive(Debug)]
 pub(super) struct Poll {
     pub(super) place: Place,
-    pub(super) cursor: Cursor,
+    pub(super) start: Start,
     pub(super) reply: Reply,
     pub(super) speaks: Option<Box<Speaks>>,
+}
+
+/// Where a parked reader starts, in eight bytes: the last update that it has, and in the bit above the numbers of updates
+/// whether it is to hear of a gap.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start(u64);
+
+impl Start {
+    /// Where a cursor stands of which nothing was read yet.
+    pub(super) const fn new(cursor: Cursor) -> Self {
+        Self(cursor.after.number() | if cursor.gap { Seq::END } else { 0 })
+    }
+
+    /// The cursor to read with.
+    pub(super) fn cursor(self) -> Cursor {
+        let after = Seq::new(self.0 % Seq::END).expect("what is left lies below the end");
+        Cursor::with_gap(after, self.0 >= Seq::END)
+    }
 }
 
 /// An endless stream of one group.
@@ -215,23 +204,6 @@ pub(super) struct Stream {
 pub(super) struct Speaks {
     pub(super) group: GroupId,
     pub(super) member: MemberId,
-}
-
-/// The subscriptions of a STOMP connection.
-#[derive(Debug, Default)]
-pub(super) struct Feeds {
-    pub(super) feeds: Vec<Option<Feed>>,
-    /// When the next heart-beat goes out.
-    pub(super) next_beat: Deadline,
-    /// DISCONNECT has come, and waits for the publishes before it to be numbered.
-    pub(super) leaving: Option<Box<Leaving>>,
-}
-
-/// A client that goes once all that it sent has taken effect.
-#[derive(Debug)]
-pub(super) struct Leaving {
-    /// The receipt to give then.
-    pub(super) receipt: Option<Box<str>>,
 }
 
 /// Where a subscriber stands among a group's waiters.
@@ -284,7 +256,7 @@ pub(super) struct Conns {
     slots: Slab<Conn>,
     given_away: u32,
     /// What each is counted for against `--max-held-bytes`, by slot, as far as any ever held something: beside the slots,
-    /// which have no room left in their two cache lines.
+    /// for next to none ever does.
     held: Vec<u32>,
 }
 
@@ -303,9 +275,8 @@ impl Conns {
             interest: Interest::None,
             out: None,
             unread: None,
-            deadline: Deadline::NONE,
             alarm: None,
-            heard: HeardAt::new(now),
+            heard: PastTick::new(now),
             generation,
             under_way: 0,
             counted_as: CountedAs::new(Transport::Http),
@@ -382,7 +353,7 @@ impl Conn {
     pub(super) fn must_wait(&self, limits: &Limits) -> bool {
         let waits = match &self.interest {
             Interest::Asked(_) | Interest::Poll(_) | Interest::Opening { .. } => true,
-            Interest::Feeds(feeds) => feeds.leaving.is_some(),
+            Interest::Feeds(feeds) => feeds.is_leaving(),
             Interest::None | Interest::Stream(_) => false,
         };
         waits
@@ -395,9 +366,7 @@ impl Conn {
     pub(super) fn held_bytes(&self) -> usize {
         let unread = self.unread.as_ref().map_or(0, |unread| size_of::<Unread>() + unread.bytes.capacity());
         let feeds = match &self.interest {
-            Interest::Feeds(feeds) => {
-                feeds.feeds.capacity() * (size_of::<Option<Feed>>() + size_of::<Behind>())
-            }
+            Interest::Feeds(feeds) => feeds.held_bytes(),
             Interest::None
             | Interest::Asked(_)
             | Interest::Poll(_)
@@ -425,7 +394,7 @@ impl Conn {
     pub(super) fn subscriptions(&self) -> usize {
         match &self.interest {
             Interest::Poll(_) | Interest::Stream(_) => 1,
-            Interest::Feeds(feeds) => feeds.feeds.iter().flatten().count(),
+            Interest::Feeds(feeds) => feeds.iter().count(),
             Interest::None | Interest::Asked(_) | Interest::Opening { .. } => 0,
         }
     }

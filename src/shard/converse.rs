@@ -4,7 +4,7 @@ use crate::ids::{ConnId, ShardId, Transport};
 use crate::limits::LINGER_BYTES_MAX;
 use crate::session::http::Awaits;
 use crate::session::{Event, Session};
-use crate::shard::conns::{CountedAs, Flags, HeardAt, Input, Unread};
+use crate::shard::conns::{CountedAs, Flags, Input, Interest, PastTick, Unread};
 use crate::shard::mail::Parcel;
 use crate::shard::{Command, Reading, Shard, placement};
 
@@ -23,7 +23,7 @@ impl Shard {
     pub fn handle_received(&mut self, id: ConnId, bytes: &mut [u8]) -> Reading {
         let now = self.env.now.tick;
         let Some(conn) = self.conns.get_mut(id) else { return Reading::Hold };
-        conn.heard = HeardAt::new(now);
+        conn.heard = PastTick::new(now);
         let reading = match conn.unread.take() {
             None => {
                 let (reading, used) = self.converse(id, bytes);
@@ -236,6 +236,14 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.flags.dead = true;
         let session = std::mem::replace(&mut conn.session, Session::Closing { dropped: 0 });
+        let heart_beat = match &conn.interest {
+            Interest::Feeds(feeds) => Some(feeds.heart_beat),
+            Interest::None
+            | Interest::Asked(_)
+            | Interest::Poll(_)
+            | Interest::Opening { .. }
+            | Interest::Stream(_) => None,
+        };
         let out = conn.out.take();
         let mut control = Vec::new();
         let transport = conn.transport();
@@ -243,7 +251,7 @@ impl Shard {
             control = out.take_control();
             self.release(out);
         }
-        let parcel = Parcel { session, transport, event, unread: unread.to_vec(), control };
+        let parcel = Parcel { session, transport, heart_beat, event, unread: unread.to_vec(), control };
         self.commands.push_back(Command::HandOver(id, to, Box::new(parcel)));
     }
 
@@ -255,7 +263,9 @@ impl Shard {
             conn.flags = Flags { settled: true, ..Flags::default() };
             conn.counted_as = CountedAs::new(parcel.transport);
         }
-        self.adopt_interest(id);
+        if let Some(heart_beat) = parcel.heart_beat {
+            self.start_feeds(id, heart_beat);
+        }
         self.plan_goodbye(id);
         self.reply.extend_from_slice(&parcel.control);
         self.push_reply(id);

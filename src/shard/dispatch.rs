@@ -9,10 +9,10 @@ use crate::route::{Endpoint, RouteError};
 use crate::session::http::{self, Reply, Request, Upgrade, UpgradeError};
 use crate::session::origin::Verdict;
 use crate::session::sse;
-use crate::session::stomp;
+use crate::session::stomp::{self, Stomp};
 use crate::session::websocket::WebSocket;
 use crate::session::{Event, Said, Session};
-use crate::shard::conns::{About, Asked, Feed, Interest, Leaving, Pace, Place, Speaks};
+use crate::shard::conns::{About, Asked, Feed, Interest, Pace, Place, Speaks};
 use crate::shard::converse::Flow;
 use crate::shard::interest::Errand;
 use crate::shard::mail::{Mail, Outcome, Question, Refused, Ticket};
@@ -34,7 +34,7 @@ impl Shard {
         match event {
             Event::Request(request) => self.on_request(id, request),
             Event::Publish(said) => self.on_said(id, said),
-            Event::Connected => self.start_feeds(id),
+            Event::Connected { heart_beat } => self.start_feeds(id, heart_beat),
             Event::Subscribe { sub, group, since, receipt } => {
                 self.on_subscribe(id, sub, group, since, receipt)
             }
@@ -257,7 +257,7 @@ impl Shard {
         let Some(upgrade) = self.admit_upgrade(id, kind, reply, upgrade) else { return };
         self.count_answer(kind, Status::SwitchingProtocols);
         self.say(id, |out, _| upgrade.encode_switching(out));
-        self.become_session(id, Session::Stomp(Box::default()));
+        self.become_session(id, Session::Stomp(Stomp::new()));
         self.set_deadline(id, self.env.limits.connect_timeout);
     }
 
@@ -351,12 +351,7 @@ impl Shard {
         // While its mirror comes, a SUBSCRIBE is under way like a SEND: so many at once, and DISCONNECT waits for it.
         conn.under_way += u8::from(entered.is_none());
         let Interest::Feeds(feeds) = &mut conn.interest else { return };
-        let index = usize::from(sub);
-        if feeds.feeds.len() <= index {
-            feeds.feeds.reserve_exact(index + 1 - feeds.feeds.len());
-            feeds.feeds.resize_with(index + 1, || None);
-        }
-        feeds.feeds[index] = Some(Feed { place, pace: Pace::Live });
+        feeds.insert(sub, Feed { place, pace: Pace::Live });
         if let Some(key) = entered {
             self.settle_in(id, sub, key, since, self.hub.group(key).cursor());
             self.give_receipt(id, receipt.as_deref());
@@ -373,7 +368,7 @@ impl Shard {
             out.drop_owed(|owed| owed.sub == sub);
         }
         let Interest::Feeds(feeds) = &mut conn.interest else { return };
-        if let Some(feed) = feeds.feeds.get_mut(usize::from(sub)).and_then(Option::take) {
+        if let Some(feed) = feeds.take(sub) {
             self.end_feed(&feed, member.as_ref());
         }
         self.give_receipt(id, receipt);
@@ -382,7 +377,7 @@ impl Shard {
     fn on_disconnect(&mut self, id: ConnId, receipt: Option<Box<str>>) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         if let Interest::Feeds(feeds) = &mut conn.interest {
-            feeds.leaving = Some(Box::new(Leaving { receipt }));
+            feeds.leave(receipt);
         }
         self.leave_if_done(id);
     }
@@ -395,8 +390,11 @@ impl Shard {
         }
         let Some(conn) = self.conns.get_mut(id) else { return };
         let Interest::Feeds(feeds) = &mut conn.interest else { return };
-        let Some(leaving) = feeds.leaving.take() else { return };
-        self.give_receipt(id, leaving.receipt.as_deref());
+        if !feeds.is_leaving() {
+            return;
+        }
+        let receipt = feeds.end_leave();
+        self.give_receipt(id, receipt.as_deref());
         self.say(id, |out, _| stomp::encode_goodbye(out));
         self.close_with_last_word(id);
     }

@@ -85,13 +85,36 @@ pub(super) struct FanOut {
     /// What follows the head of each MESSAGE.
     tails: Pieces,
     /// Whose subscription id and number the frames carry.
-    frames_for: Option<(Option<Box<[u8]>>, u32)>,
+    frames_for: FramesFor,
     /// Deliveries of all updates that were completed since the clock was looked at.
     settled: u64,
     /// Whom so much was given to that it is written to before anybody else is told.
     long: Option<ConnId>,
     /// Writes of this turn.
     writes: usize,
+}
+
+/// What the frames of a subscription carry of its own; the buffer serves one subscription after the other.
+#[derive(Debug, Default)]
+struct FramesFor {
+    /// `None` if the frames carry nobody's.
+    ordinal: Option<u32>,
+    has_id: bool,
+    id: Vec<u8>,
+}
+
+impl FramesFor {
+    fn is(&self, subscription: &Subscription<'_>) -> bool {
+        self.ordinal == Some(subscription.ordinal())
+            && subscription.id() == self.has_id.then_some(self.id.as_slice())
+    }
+
+    fn set(&mut self, subscription: &Subscription<'_>) {
+        self.ordinal = Some(subscription.ordinal());
+        self.has_id = subscription.id().is_some();
+        self.id.clear();
+        self.id.extend_from_slice(subscription.id().unwrap_or_default());
+    }
 }
 
 /// Byte strings laid end to end.
@@ -214,7 +237,7 @@ impl Shard {
         fan.audience = audience;
         fan.next = 0;
         fan.frames.clear();
-        fan.frames_for = None;
+        fan.frames_for.ordinal = None;
         if waiters == 0 {
             return;
         }
@@ -264,12 +287,12 @@ impl Shard {
             let Some((id, conn)) = self.conns.at_mut(waiter.slot) else { continue };
             let Interest::Poll(poll) = &conn.interest else { continue };
             let first = self.fan.updates.first().map_or(Seq::ZERO, |update| update.seq);
+            let mut cursor = poll.start.cursor();
             let shares = poll.reply.is_plain()
                 && !self.env.draining
                 && conn.out.is_none()
-                && !poll.cursor.gap
-                && poll.cursor.after.next() == first;
-            let mut cursor = poll.cursor;
+                && !cursor.gap
+                && cursor.after.next() == first;
             if shares {
                 self.encode_shared_answer(id);
                 self.flight = Flight::FanOut { conn: id, first: 0 };
@@ -316,7 +339,7 @@ impl Shard {
             let Session::Stomp(session) = &conn.session else { continue };
             let Some(subscription) = session.subscription(sub) else { continue };
             let writes_now = conn.out.is_none() && !subscription.acknowledges() && conn.subscriptions() == 1;
-            self.fan.encode_for(subscription);
+            self.fan.encode_for(&subscription);
             if writes_now {
                 self.flight = Flight::FanOut { conn: id, first };
                 return true;
@@ -380,10 +403,9 @@ impl Shard {
         for index in first..self.fan.updates.len() {
             let update = &self.fan.updates[index];
             if let Session::Stomp(session) = &mut conn.session
-                && let Some(subscription) = session.subscription_mut(sub)
-                && subscription.acknowledges()
+                && let Some(window) = session.window_mut(sub)
             {
-                if subscription.is_full(prefetch_count) {
+                if window.is_full(prefetch_count) {
                     // Its window is full: it reads on from here, conflated, once messages are acknowledged.
                     let cursor = Cursor::before(update.seq, false);
                     if let Some(feed) = feed_mut(&mut conn.interest, sub) {
@@ -392,7 +414,7 @@ impl Shard {
                     }
                     break;
                 }
-                subscription.note_sent(update.seq);
+                window.note_sent(update.seq);
             }
             let bytes = self.fan.frames.piece(index).len() as u32;
             out.push_owed(Owed { update: update.clone(), sub, gap: false, bytes });
@@ -441,9 +463,9 @@ impl Shard {
                 conn.flags.behind = true;
             }
             if let Session::Stomp(session) = &mut conn.session
-                && let Some(subscription) = session.subscription_mut(owed.sub)
+                && let Some(window) = session.window_mut(owed.sub)
             {
-                subscription.note_unsent(owed.update.seq);
+                window.note_unsent(owed.update.seq);
             }
         }
     }
@@ -527,12 +549,8 @@ impl Shard {
 
 impl FanOut {
     /// Makes the frames carry this subscription's id and number, unless they do.
-    fn encode_for(&mut self, subscription: &Subscription) {
-        let carries = self.frames_for.as_ref().is_some_and(|(id, ordinal)| {
-            id.as_deref() == subscription.id() && *ordinal == subscription.ordinal()
-        });
-        // An acknowledged subscription has one header more; its frames are only measured here.
-        if carries {
+    fn encode_for(&mut self, subscription: &Subscription<'_>) {
+        if self.frames_for.is(subscription) {
             return;
         }
         self.frames.clear();
@@ -541,8 +559,12 @@ impl FanOut {
             subscription.encode_message_before(&mut self.frames.bytes, update.seq, tail);
             self.frames.end_piece();
         }
-        self.frames_for = (!subscription.acknowledges())
-            .then(|| (subscription.id().map(Box::from), subscription.ordinal()));
+        // An acknowledged subscription has one header more; its frames are only measured here.
+        if subscription.acknowledges() {
+            self.frames_for.ordinal = None;
+        } else {
+            self.frames_for.set(subscription);
+        }
     }
 
     fn settled_poll(&mut self, report: &mut Report, micros: u64) {

@@ -9,7 +9,7 @@ use crate::ids::ConnId;
 use crate::limits::{LINGER_TIME_MAX, WRITE_BYTES_MAX};
 use crate::session::Session;
 use crate::shard::conns::{Behind, Conn, Feed, Input, Interest, Pace, Place};
-use crate::shard::interest::feed_mut;
+use crate::shard::interest::{feed, feed_mut};
 use crate::shard::out_queue::Owed;
 use crate::shard::{Command, Shard, Wrote};
 use crate::wire::json;
@@ -81,7 +81,7 @@ impl Shard {
         };
         match &conn.interest {
             Interest::Stream(stream) => has_pending(&stream.feed),
-            Interest::Feeds(feeds) => feeds.feeds.iter().flatten().any(has_pending),
+            Interest::Feeds(feeds) => feeds.iter().any(has_pending),
             Interest::None | Interest::Asked(_) | Interest::Opening { .. } | Interest::Poll(_) => false,
         }
     }
@@ -175,7 +175,7 @@ impl Shard {
         }
         let places = match &conn.interest {
             Interest::Stream(_) => 1,
-            Interest::Feeds(feeds) => feeds.feeds.len(),
+            Interest::Feeds(feeds) => feeds.places(),
             Interest::None | Interest::Asked(_) | Interest::Opening { .. } | Interest::Poll(_) => 0,
         };
         let mut caught_up = true;
@@ -202,15 +202,15 @@ impl Shard {
         let Pace::Behind(behind) = pace else { return ReadOn::CaughtUp };
         let Behind { cursor, slow } = **behind;
         let Place::Here { key, .. } = *place else { return ReadOn::Waits };
-        let mut subscription = match &mut conn.session {
-            Session::Stomp(session) => session.subscription_mut(sub),
+        let mut window = match &mut conn.session {
+            Session::Stomp(session) => session.window_mut(sub),
             Session::Http(_)
             | Session::Sse
             | Session::WebSocket(_)
             | Session::Echo(_)
             | Session::Closing { .. } => None,
         };
-        if subscription.as_deref().is_some_and(|subscription| subscription.is_full(prefetch_count)) {
+        if window.as_deref().is_some_and(|window| window.is_full(prefetch_count)) {
             return ReadOn::Waits;
         }
         let mut moved = cursor;
@@ -229,8 +229,8 @@ impl Shard {
         let (update, gap) = (owed.update.clone(), owed.gap);
         let conflated = if slow { skipped(cursor, moved) } else { 0 };
         let before = Some(Behind { cursor, slow });
-        if let Some(subscription) = subscription.as_mut() {
-            subscription.note_sent(update.seq);
+        if let Some(window) = window.as_mut() {
+            window.note_sent(update.seq);
         }
         behind.cursor = moved;
         let owed = Owed { update, sub, gap, bytes: 0 };
@@ -240,7 +240,10 @@ impl Shard {
     /// Encodes one update into the scratch buffer, the way the connection has it written.
     fn encode_owed(&mut self, id: ConnId, owed: &Owed) {
         let Some(conn) = self.conns.get(id) else { return };
-        let Some(form) = conn.session.form(owed.sub) else { return };
+        let Some(group) = feed(&conn.interest, owed.sub).and_then(|feed| self.group_of(feed.place)) else {
+            return;
+        };
+        let Some(form) = conn.session.form(owed.sub, group) else { return };
         self.json.clear();
         json::encode_update(&mut self.json, &owed.update, owed.gap);
         let cx = self.env.context(self.id, id);
@@ -309,9 +312,9 @@ impl Shard {
                 continue;
             };
             if let Session::Stomp(session) = &mut conn.session
-                && let Some(subscription) = session.subscription_mut(owed.sub)
+                && let Some(window) = session.window_mut(owed.sub)
             {
-                subscription.note_unsent(owed.update.seq);
+                window.note_unsent(owed.update.seq);
             }
             if let Some(feed) = feed_mut(&mut conn.interest, owed.sub) {
                 feed.pace = Pace::behind(before.cursor, before.slow);

@@ -6,7 +6,9 @@ use crate::hub::waiters::{Lane, Waiter};
 use crate::ids::{ConnId, GroupId, MemberId, Seq, ShardId};
 use crate::limits::{GIANT_GROUP_SUBSCRIBERS, MIRROR_LINGER};
 use crate::session::Session;
-use crate::shard::conns::{Conn, Deadline, Feed, Feeds, Interest, Pace, Place};
+use crate::session::stomp::HeartBeat;
+use crate::shard::conns::{Conn, Feed, Interest, Pace, Place};
+use crate::shard::feeds::Feeds;
 use crate::shard::mail::{Mail, Presence, Refused};
 use crate::shard::streams::Opening;
 use crate::shard::timers::Alarm;
@@ -250,17 +252,12 @@ impl Shard {
         loop {
             let Some(conn) = self.conns.get_mut(id) else { return };
             let Interest::Feeds(feeds) = &mut conn.interest else { return };
-            match feeds.feeds.pop() {
-                None => {
-                    conn.interest = Interest::None;
-                    return;
-                }
-                Some(None) => {}
-                Some(Some(feed)) => {
-                    let member = conn.session.stomp_member().cloned();
-                    self.end_feed(&feed, member.as_ref());
-                }
-            }
+            let Some(feed) = feeds.pop() else {
+                conn.interest = Interest::None;
+                return;
+            };
+            let member = conn.session.stomp_member().cloned();
+            self.end_feed(&feed, member.as_ref());
         }
     }
 
@@ -276,23 +273,11 @@ impl Shard {
         }
     }
 
-    /// A STOMP connection has moved here: it brings what its session knows, and waits for nothing yet.
-    pub(super) fn adopt_interest(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        if let Session::Stomp(stomp) = &conn.session
-            && stomp.is_connected()
-        {
-            self.start_feeds(id);
-        }
-    }
-
     /// A STOMP connection is connected: it can subscribe, and its heart-beats begin.
-    pub(super) fn start_feeds(&mut self, id: ConnId) {
+    pub(super) fn start_feeds(&mut self, id: ConnId, heart_beat: HeartBeat) {
         let now = self.env.now.tick;
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let Session::Stomp(stomp) = &conn.session else { return };
-        let next_beat = Deadline::after(now, stomp.heart_beat().send_every());
-        conn.interest = Interest::Feeds(Feeds { next_beat, ..Feeds::default() });
+        conn.interest = Interest::Feeds(Feeds::new(heart_beat, now));
         self.clear_deadline(id);
         self.plan_heart_beat(id);
         self.plan_goodbye(id);
@@ -321,10 +306,19 @@ fn lane_of_stream(session: &Session) -> Lane {
 }
 
 /// One of a connection's feeds.
+pub(super) fn feed(interest: &Interest, sub: u16) -> Option<&Feed> {
+    match interest {
+        Interest::Stream(stream) => Some(&stream.feed),
+        Interest::Feeds(feeds) => feeds.get(sub),
+        Interest::None | Interest::Asked(_) | Interest::Opening { .. } | Interest::Poll(_) => None,
+    }
+}
+
+/// One of a connection's feeds.
 pub(super) fn feed_mut(interest: &mut Interest, sub: u16) -> Option<&mut Feed> {
     match interest {
         Interest::Stream(stream) => Some(&mut stream.feed),
-        Interest::Feeds(feeds) => feeds.feeds.get_mut(usize::from(sub))?.as_mut(),
+        Interest::Feeds(feeds) => feeds.get_mut(sub),
         Interest::None | Interest::Asked(_) | Interest::Opening { .. } | Interest::Poll(_) => None,
     }
 }

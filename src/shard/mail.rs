@@ -18,6 +18,7 @@ use crate::location::Update;
 use crate::report::Reason;
 use crate::session::Event;
 use crate::session::Session;
+use crate::session::stomp::HeartBeat;
 
 /// One letter.
 #[derive(Debug)]
@@ -210,6 +211,8 @@ pub struct Parcel {
     pub session: Session,
     /// What it is counted as.
     pub transport: Transport,
+    /// What was agreed about heart-beats, on STOMP once it is connected.
+    pub heart_beat: Option<HeartBeat>,
     /// What the connection asked for and nobody has acted on yet.
     pub event: Event,
     /// Bytes that were read behind it.

@@ -15,6 +15,7 @@ mod conns;
 mod converse;
 mod dispatch;
 mod fanout;
+mod feeds;
 mod flush;
 mod held;
 mod interest;
@@ -243,14 +244,16 @@ impl Shard {
     /// A shard without connections and groups.
     #[must_use]
     pub fn new(config: ShardConfig, now: Now) -> Self {
+        let slots = config.slots.min(RESERVED_SLOTS_MAX);
         Self {
             id: config.id,
             workers: config.workers,
             random: Random::with_seed(config.seed),
-            conns: Conns::with_capacity(config.slots.min(RESERVED_SLOTS_MAX)),
+            conns: Conns::with_capacity(slots),
             held: config.budget.connections(),
             hub: Hub::new(&config.limits, config.groups, &config.budget),
-            alarms: TimerWheel::new(now.tick),
+            // One a connection, and one for each round of keep-alives.
+            alarms: TimerWheel::with_capacity(now.tick, slots + 2),
             env: Env {
                 limits: config.limits,
                 policy: Policy {

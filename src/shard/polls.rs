@@ -10,7 +10,7 @@ use crate::report::{self, Reason};
 use crate::session::http::Reply;
 use crate::session::long_poll;
 use crate::shard::Shard;
-use crate::shard::conns::{About, Asked, Deadline, Interest, Place, Poll, Speaks};
+use crate::shard::conns::{About, Asked, Interest, Place, Poll, Speaks, Start};
 use crate::shard::interest::{Errand, POLLS};
 use crate::shard::mail::{Presence, Question, Refused};
 use crate::wire::http::response::Status;
@@ -44,8 +44,8 @@ impl Shard {
             Some(_) => Place::NOWHERE,
             None => self.send_for(group, id, Errand::Poll { since }),
         };
-        let cursor = Cursor::at(since.unwrap_or(Seq::ZERO));
-        self.set_interest(id, Interest::Poll(Poll { place, cursor, reply, speaks }));
+        let start = Start::new(Cursor::at(since.unwrap_or(Seq::ZERO)));
+        self.set_interest(id, Interest::Poll(Poll { place, start, reply, speaks }));
         self.set_deadline(id, timeout);
         if let Some(key) = entered {
             self.park(id, key, since, self.hub.group(key).cursor());
@@ -61,17 +61,17 @@ impl Shard {
     pub(super) fn park(&mut self, id: ConnId, key: GroupKey, since: Option<Seq>, newest: Seq) {
         let group = self.hub.group(key);
         let mut cursor = if since.is_none() { Cursor::at(newest) } else { group.start(since) };
-        let start = cursor;
+        let start = Start::new(cursor);
         if let Some(owed) = group.next_owed(&mut cursor) {
             let (update, gap) = (owed.update.clone(), owed.gap);
             return self.answer_poll(id, &update, gap);
         }
         let position = self.wait_in(id, 0, key, POLLS, newest);
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let overdue = conn.deadline == Deadline::NONE;
+        let overdue = conn.alarm.is_none();
         let Interest::Poll(poll) = &mut conn.interest else { return };
         poll.place = Place::Here { key, position };
-        poll.cursor = start;
+        poll.start = start;
         if let Some(speaks) = poll.speaks.as_deref().cloned() {
             self.note_presence(speaks.group, &speaks.member, Presence::Parked);
         }
@@ -105,7 +105,7 @@ impl Shard {
     pub(super) fn end_poll(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get(id) else { return };
         let Interest::Poll(poll) = &conn.interest else { return };
-        let mut cursor = poll.cursor;
+        let mut cursor = poll.start.cursor();
         // Before the group is here nobody knows the cursor to poll with next: it is answered when it comes.
         let Place::Here { key, .. } = poll.place else { return };
         let group = self.hub.group(key);

@@ -208,12 +208,10 @@ impl Shard {
         let place = match (&conn.interest, errand) {
             (Interest::Poll(poll), Errand::Poll { .. }) => poll.place,
             (Interest::Opening { ticket }, Errand::Stream(_)) => Place::Coming { ticket: *ticket },
-            (Interest::Feeds(feeds), Errand::Feed { sub, .. }) => {
-                match feeds.feeds.get(usize::from(*sub)).and_then(Option::as_ref) {
-                    Some(feed) => feed.place,
-                    None => return false,
-                }
-            }
+            (Interest::Feeds(feeds), Errand::Feed { sub, .. }) => match feeds.get(*sub) {
+                Some(feed) => feed.place,
+                None => return false,
+            },
             (_, Errand::Poll { .. } | Errand::Stream(_) | Errand::Feed { .. }) => return false,
         };
         place == Place::Coming { ticket }

@@ -10,14 +10,14 @@ use crate::report::{self, Reason};
 use crate::session::http::{self, Awaits, Reply};
 use crate::session::{Session, sse, stomp, websocket};
 use crate::shard::Shard;
-use crate::shard::conns::{Deadline, Interest};
+use crate::shard::conns::{Interest, PastTick};
 use crate::wire::http::response::Status;
 
 /// What an alarm of the wheel is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Alarm {
-    /// A connection's deadline, or one that was moved since.
-    Conn(ConnId),
+    /// The deadline of the connection in this slot: it is cancelled when that goes.
+    Conn(u32),
     /// The next batch of slots is pinged.
     Ping,
     /// The next batch of slots gets its comment.
@@ -73,7 +73,7 @@ impl Shard {
         }
         while let Some(alarm) = self.alarms.poll_expired(now.tick) {
             match alarm {
-                Alarm::Conn(id) => self.handle_alarm(id),
+                Alarm::Conn(slot) => self.handle_alarm(slot),
                 Alarm::Ping => self.ping_batch(),
                 Alarm::Comment => self.comment_batch(),
                 Alarm::Mirror(key) => self.drop_idle_mirror(key),
@@ -82,44 +82,26 @@ impl Shard {
     }
 
     /// Something must happen to a connection after `wait`, unless another deadline takes this one's place.
-    ///
-    /// An alarm that is set already and rings earlier is left to ring and then set again, so that a keep-alive
-    /// connection, whose deadline moves with every request, costs the wheel nothing.
     pub(super) fn set_deadline(&mut self, id: ConnId, wait: Duration) {
         let deadline = self.env.now.tick.after(wait);
         let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.deadline = Deadline::at(deadline);
-        match conn.alarm.and_then(|key| Some((key, self.alarms.deadline(key)?))) {
-            Some((_, rings)) if rings <= deadline => return,
-            Some((key, _)) => drop(self.alarms.cancel(key)),
-            None => {}
+        if !conn.alarm.is_some_and(|alarm| self.alarms.set_deadline(alarm, deadline)) {
+            conn.alarm = Some(self.alarms.insert(deadline, Alarm::Conn(id.slot)));
         }
-        conn.alarm = Some(self.alarms.insert(deadline, Alarm::Conn(id)));
     }
 
     /// Nothing need happen to a connection on its own. Its alarm goes too: a parked connection would pay for it in memory.
     pub(super) fn clear_deadline(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.deadline = Deadline::NONE;
         if let Some(alarm) = conn.alarm.take() {
             self.alarms.cancel(alarm);
         }
     }
 
-    fn handle_alarm(&mut self, id: ConnId) {
-        let now = self.env.now.tick;
-        let Some(conn) = self.conns.get_mut(id) else { return };
+    fn handle_alarm(&mut self, slot: u32) {
+        let Some((id, conn)) = self.conns.at_mut(slot) else { return };
         conn.alarm = None;
-        match conn.deadline.tick() {
-            None => {}
-            Some(deadline) if deadline > now => {
-                conn.alarm = Some(self.alarms.insert(deadline, Alarm::Conn(id)));
-            }
-            Some(_) => {
-                conn.deadline = Deadline::NONE;
-                self.handle_deadline(id);
-            }
-        }
+        self.handle_deadline(id);
     }
 
     fn handle_deadline(&mut self, id: ConnId) {
@@ -171,18 +153,16 @@ impl Shard {
         let now = self.env.now.tick;
         let Some(conn) = self.conns.get_mut(id) else { return };
         let Session::Stomp(session) = &conn.session else { return };
-        let heart_beat = session.heart_beat();
-        if heart_beat.silence_max().is_some_and(|max| conn.heard.silence(now) >= max) {
+        let Interest::Feeds(feeds) = &mut conn.interest else { return };
+        if feeds.heart_beat.silence_max().is_some_and(|max| conn.heard.age(now) >= max) {
             let detail = "the heart-beats that CONNECT promised stayed away for twice their time";
             session.encode_error(&mut self.reply, "no heart-beat", detail, None);
             self.push_reply(id);
             self.refuse(Reason::PeerTimeout);
             return self.close_with_last_word(id);
         }
-        if let Interest::Feeds(feeds) = &mut conn.interest
-            && feeds.next_beat.tick().is_some_and(|next| next <= now)
-        {
-            feeds.next_beat = Deadline::after(now, heart_beat.send_every());
+        if feeds.heart_beat.send_every().is_some_and(|every| feeds.beaten.age(now) >= every) {
+            feeds.beaten = PastTick::new(now);
             // While the socket takes nothing, one beat that waits is as good as two.
             if conn.out.as_ref().is_none_or(|out| !out.blocked || out.control().is_empty()) {
                 self.say(id, |out, _| stomp::encode_heart_beat(out));
@@ -195,12 +175,10 @@ impl Shard {
     pub(super) fn plan_heart_beat(&mut self, id: ConnId) {
         let now = self.env.now.tick;
         let Some(conn) = self.conns.get(id) else { return };
-        let (Session::Stomp(session), Interest::Feeds(feeds)) = (&conn.session, &conn.interest) else {
-            return;
-        };
-        let silence = conn.heard.silence(now);
-        let silent_in = session.heart_beat().silence_max().map(|max| max.saturating_sub(silence));
-        let beat_in = feeds.next_beat.tick().map(|beat| beat.since(now));
+        let Interest::Feeds(feeds) = &conn.interest else { return };
+        let heart_beat = feeds.heart_beat;
+        let silent_in = heart_beat.silence_max().map(|max| max.saturating_sub(conn.heard.age(now)));
+        let beat_in = heart_beat.send_every().map(|every| every.saturating_sub(feeds.beaten.age(now)));
         if let Some(wait) = silent_in.into_iter().chain(beat_in).min() {
             self.set_deadline(id, wait);
         }
@@ -238,7 +216,7 @@ impl Shard {
             if !matches!(conn.session, Session::WebSocket(_) | Session::Echo(_) | Session::Stomp(_)) {
                 continue;
             }
-            if conn.heard.silence(now) >= peer_timeout {
+            if conn.heard.age(now) >= peer_timeout {
                 self.refuse(Reason::PeerTimeout);
                 self.kill(id);
             } else if conn.out.as_ref().is_none_or(|out| out.control().is_empty() && !out.closes) {
@@ -305,7 +283,8 @@ impl Shard {
     pub(super) fn plan_goodbye(&mut self, id: ConnId) {
         let Some(goodbye) = self.goodbye_of(id) else { return };
         let Some(conn) = self.conns.get(id) else { return };
-        if conn.deadline.tick().is_none_or(|deadline| deadline > goodbye) {
+        let deadline = conn.alarm.and_then(|alarm| self.alarms.deadline(alarm));
+        if deadline.is_none_or(|deadline| deadline > goodbye) {
             self.set_deadline(id, goodbye.since(self.env.now.tick));
         }
     }

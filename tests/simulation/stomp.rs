@@ -109,7 +109,12 @@ impl Life {
             self.model.spoken_for.insert((group, member));
         }
         let receipt = self.want_receipt(index, Receipt::Subscribed(ordinal), false);
-        let id = format!("sub{ordinal}");
+        // Short words, UUIDs and long words are kept in different ways.
+        let id = match (index + ordinal) % 3 {
+            0 => format!("sub{ordinal}"),
+            1 => format!("{ordinal:08x}-d9cb-469f-a165-{index:012x}"),
+            _ => format!("the-subscription-with-number-{ordinal}"),
+        };
         let (destination, asked) = (format!("/sub/location/{group}"), asked.map(|asked| asked.to_string()));
         let mut headers = vec![("id", id.as_str()), ("destination", &destination), ("ack", ack)];
         headers.extend(cursor.as_deref().map(|cursor| ("since", cursor)));

@@ -4,15 +4,22 @@
 //! STOMP 1.2 specification, "Frames and Headers" to "Client Frames".
 
 mod error;
+mod more;
+mod short_id;
 mod subscription;
+mod table;
 mod transactions;
 
 use std::collections::VecDeque;
+use std::mem;
 use std::time::Duration;
 
-use crate::ids::{MemberId, Seq, parse_decimal};
+use crate::ids::{GroupId, MemberId, Seq, parse_decimal};
 use crate::session::stomp::error::StompError;
-pub use crate::session::stomp::subscription::{Subscription, encode_message_tail};
+use crate::session::stomp::more::{Held, More};
+use crate::session::stomp::short_id::ShortId;
+use crate::session::stomp::subscription::Name;
+pub use crate::session::stomp::subscription::{Subscription, Window, encode_message_tail};
 use crate::session::stomp::transactions::{Act, Transactions};
 use crate::session::websocket::{self, Heard};
 use crate::session::{Context, Event, Said, Step};
@@ -58,28 +65,19 @@ impl HeartBeat {
 }
 
 /// A STOMP connection.
+///
 #[derive(Debug)]
 pub struct Stomp {
-    messages: Messages,
-    state: State,
-    held: Option<Box<Held>>,
-    subscriptions: Vec<Option<Subscription>>,
+    /// What most connections do without most of the time.
+    more: Option<Box<More>>,
     subscribed_ever: u32,
-    member: Option<MemberId>,
-    heart_beat: HeartBeat,
-    transactions: Option<Box<Transactions>>,
+    state: State,
+    /// Its only subscription, if that is plain.
+    plain: Option<ShortId>,
 }
 
-/// The front of a frame whose rest is in a message to come, or frames behind one that is being acted on.
-#[derive(Debug)]
-struct Held {
-    bytes: Vec<u8>,
-    /// How many of them are done with.
-    at: usize,
-    scan: Scan,
-    /// They end inside a frame: nothing can be made of them before more comes.
-    is_partial: bool,
-}
+/// It lies in the slot of every open connection.
+const _: () = assert!(size_of::<Stomp>() <= 32);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -92,17 +90,8 @@ enum State {
 impl Stomp {
     /// A STOMP connection right after its handshake.
     #[must_use]
-    pub fn new() -> Self {
-        Self {
-            messages: Messages::new(Side::Client),
-            state: State::Connecting,
-            held: None,
-            subscriptions: Vec::new(),
-            subscribed_ever: 0,
-            member: None,
-            heart_beat: HeartBeat::default(),
-            transactions: None,
-        }
+    pub const fn new() -> Self {
+        Self { more: None, subscribed_ever: 0, state: State::Connecting, plain: None }
     }
 
     /// Whether CONNECT has come.
@@ -113,58 +102,45 @@ impl Stomp {
 
     /// The member that the connection speaks for.
     #[must_use]
-    pub const fn member(&self) -> Option<&MemberId> {
-        self.member.as_ref()
+    pub fn member(&self) -> Option<&MemberId> {
+        self.more.as_ref()?.member.as_ref()
     }
 
     /// Whether what it says next is the location that the receipt of a COMMIT hangs on.
     #[must_use]
     pub fn ends_transaction(&self) -> bool {
-        let next = self.transactions.as_ref().and_then(|transactions| transactions.committed.front());
+        let transactions = self.more.as_ref().and_then(|more| more.transactions.as_ref());
+        let next = transactions.and_then(|transactions| transactions.committed.front());
         matches!(next, Some(Event::Publish(Said { receipt: Some(_), .. })))
     }
 
-    /// What was agreed about heart-beats.
-    #[must_use]
-    pub const fn heart_beat(&self) -> HeartBeat {
-        self.heart_beat
-    }
-
-    /// Memory held for the session, half a frame, transactions, and what subscriptions wait to have acknowledged.
+    /// Memory held for half a frame, transactions, several subscriptions, and what those wait to have acknowledged.
     pub(super) fn held_bytes(&self) -> usize {
-        let subscriptions = self.subscriptions.capacity() * size_of::<Option<Subscription>>();
-        size_of::<Self>()
-            + self.messages.held_bytes()
-            + self.held.as_ref().map_or(0, |held| size_of::<Held>() + held.bytes.capacity())
-            + subscriptions
-            + self.subscriptions.iter().flatten().map(Subscription::held_bytes).sum::<usize>()
-            + self.transactions.as_ref().map_or(0, |open| open.held_bytes())
+        self.more.as_ref().map_or(0, |more| more.held_bytes())
     }
 
-    /// A subscription by its place in the table.
-    #[must_use]
-    pub fn subscription(&self, sub: u16) -> Option<&Subscription> {
-        self.subscriptions.get(usize::from(sub))?.as_ref()
+    fn transactions_mut(&mut self) -> Option<&mut Transactions> {
+        self.more.as_mut()?.transactions.as_deref_mut()
     }
 
-    /// A subscription by its place in the table.
-    pub fn subscription_mut(&mut self, sub: u16) -> Option<&mut Subscription> {
-        self.subscriptions.get_mut(usize::from(sub))?.as_mut()
-    }
-
-    /// Forgets a subscription that an [`Event::Unsubscribe`] named, once that is done.
-    pub fn remove_subscription(&mut self, sub: u16) {
-        if let Some(place) = self.subscriptions.get_mut(usize::from(sub)) {
-            *place = None;
-        }
+    /// Gives up the room for what the connection does without by now.
+    fn tidy(&mut self) {
+        self.more.take_if(|more| more.is_empty());
     }
 
     /// Takes the next frame; what the protocol itself answers is written to `out`.
     pub(super) fn decode(&mut self, input: &mut [u8], cx: &Context<'_>, out: &mut Vec<u8>) -> Step {
-        if let Some(event) = self.transactions.as_mut().and_then(|open| open.committed.pop_front()) {
+        let step = self.decode_next(input, cx, out);
+        self.tidy();
+        step
+    }
+
+    fn decode_next(&mut self, input: &mut [u8], cx: &Context<'_>, out: &mut Vec<u8>) -> Step {
+        if let Some(event) = self.transactions_mut().and_then(|open| open.committed.pop_front()) {
             return Step::new(0, event);
         }
-        if let Some(held) = self.held.take_if(|held| !held.is_partial) {
+        let more = self.more.as_mut();
+        if let Some(held) = more.and_then(|more| more.held.take_if(|held| !held.is_partial)) {
             let event = self.decode_held(held, cx, out);
             if event.is_some() {
                 return Step { used: 0, event };
@@ -172,7 +148,14 @@ impl Stomp {
         }
         // A frame that is a little too long is told so by STOMP; a message too long for both, by WebSocket.
         let bytes_max = cx.limits.body_bytes_max + cx.limits.frame_bytes_max;
-        let (used, heard) = websocket::hear(&mut self.messages, input, websocket::bounds(bytes_max), out);
+        let mut messages = Messages::new(Side::Client);
+        if let Some(more) = &mut self.more {
+            mem::swap(&mut messages, &mut more.messages);
+        }
+        let (used, heard) = websocket::hear(&mut messages, input, websocket::bounds(bytes_max), out);
+        if !messages.is_idle() {
+            self.more.get_or_insert_default().messages = messages;
+        }
         let event = match heard {
             Heard::Nothing => None,
             Heard::Text(text) => self.decode_payload(text.as_bytes(), cx, out),
@@ -183,7 +166,7 @@ impl Stomp {
     }
 
     fn decode_payload(&mut self, payload: &[u8], cx: &Context<'_>, out: &mut Vec<u8>) -> Option<Event> {
-        if let Some(mut held) = self.held.take() {
+        if let Some(mut held) = self.more.as_mut().and_then(|more| more.held.take()) {
             held.bytes.extend_from_slice(payload);
             return self.decode_held(held, cx, out);
         }
@@ -191,7 +174,8 @@ impl Stomp {
         let (used, event) = self.decode_frames(payload, &mut scan, cx, out);
         if used < payload.len() {
             let bytes = payload[used..].to_vec();
-            self.held = Some(Box::new(Held { bytes, at: 0, scan, is_partial: event.is_none() }));
+            let held = Held { bytes, at: 0, scan, is_partial: event.is_none() };
+            self.more.get_or_insert_default().held = Some(Box::new(held));
         }
         event
     }
@@ -206,7 +190,7 @@ impl Stomp {
             held.at = 0;
         }
         if held.at < held.bytes.len() {
-            self.held = Some(held);
+            self.more.get_or_insert_default().held = Some(held);
         }
         event
     }
@@ -297,19 +281,18 @@ impl Stomp {
         let version = field::negotiate(frame.headers.value("accept-version").as_deref())?;
         let (sends, wants) =
             frame.headers.value("heart-beat").map_or(Ok((0, 0)), |value| field::heart_beat(&value))?;
-        self.member = match frame.headers.value("member") {
-            Some(name) => Some(MemberId::new(&name).ok_or(StompError::BadMember)?),
-            None => None,
-        };
+        if let Some(name) = frame.headers.value("member") {
+            let member = MemberId::new(&name).ok_or(StompError::BadMember)?;
+            self.more.get_or_insert_default().member = Some(member);
+        }
         self.state = State::Connected(version);
-        self.heart_beat = HeartBeat::agree(sends, wants);
         let (shard, conn) = cx.name;
         let session = format!("{}-{}-{}", shard.index(), conn.slot, conn.generation);
         let server = concat!("geoloop/", env!("CARGO_PKG_VERSION"));
         let offered = (HEART_BEAT_MS, HEART_BEAT_MS);
         send(out, |out| encode::encode_connected(out, version, server, &session, offered));
         self.give_receipt(out, receipt.as_deref());
-        Ok(Event::Connected)
+        Ok(Event::Connected { heart_beat: HeartBeat::agree(sends, wants) })
     }
 
     fn handle_subscribe(
@@ -325,7 +308,7 @@ impl Stomp {
             Version::V10 => frame.headers.value("id"),
             Version::V11 | Version::V12 => Some(field::need(frame, "id")?),
         };
-        let id = id.map(|id| escaped(&id, version));
+        let name = name_of(id.as_deref(), version, group);
         let since = match frame.headers.value("since") {
             Some(since) => {
                 let number = parse_decimal(since.as_bytes()).and_then(Seq::new);
@@ -337,22 +320,13 @@ impl Stomp {
             Some(count) => Some(read_prefetch_count(&count).ok_or(StompError::BadPrefetchCount)?),
             None => None,
         };
-        let mut taken = self.subscriptions.iter().flatten();
-        if taken.any(|other| other.id == id && (id.is_some() || other.group == group)) {
+        if self.place(&name).is_some() {
             return Err(StompError::IdInUse);
         }
-        if self.subscriptions.iter().flatten().count() >= cx.limits.subscriptions_max {
+        if self.subscriptions() >= cx.limits.subscriptions_max {
             return Err(StompError::SubscriptionsMax(cx.limits.subscriptions_max));
         }
-        let ordinal = self.subscribed_ever;
-        self.subscribed_ever += 1;
-        let subscription = Subscription::new(id, ordinal, group, ack, prefetch_count);
-        let place = self.subscriptions.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.subscriptions.reserve_exact(1);
-            self.subscriptions.push(None);
-            self.subscriptions.len() - 1
-        });
-        self.subscriptions[place] = Some(subscription);
+        let place = self.add(name, Window::new(ack, prefetch_count));
         let sub = u16::try_from(place).expect("--max-subscriptions is at most 65,535");
         Ok(Event::Subscribe { sub, group, since, receipt })
     }
@@ -363,26 +337,19 @@ impl Stomp {
         receipt: Option<Box<str>>,
     ) -> Result<Event, StompError> {
         let version = self.version();
-        let sub = match (frame.headers.value("id"), version) {
-            (Some(id), Version::V10 | Version::V11 | Version::V12) => {
-                let id = escaped(&id, version);
-                self.place(|subscription| subscription.id.as_ref() == Some(&id))
-            }
+        let name = match (frame.headers.value("id"), version) {
+            (Some(id), Version::V10 | Version::V11 | Version::V12) => Name::Id(escaped(&id, version)),
             // 1.0 lets a subscription without an id be ended by its destination.
             (None, Version::V10) => {
-                let group = Destination::parse(&field::need(frame, "destination")?)?.to_subscribe()?;
-                self.place(|subscription| subscription.id.is_none() && subscription.group == group)
+                let destination = field::need(frame, "destination")?;
+                Name::Destination(Destination::parse(&destination)?.to_subscribe()?)
             }
             (None, Version::V11 | Version::V12) => {
                 return Err(FieldError::Missing { command: frame.command, header: "id" }.into());
             }
         };
+        let sub = self.place(&name).and_then(|place| u16::try_from(place).ok());
         Ok(Event::Unsubscribe { sub: sub.ok_or(StompError::UnknownSubscription)?, receipt })
-    }
-
-    fn place(&self, is_it: impl Fn(&Subscription) -> bool) -> Option<u16> {
-        let place = self.subscriptions.iter().position(|place| place.as_ref().is_some_and(&is_it))?;
-        u16::try_from(place).ok()
     }
 
     fn handle_send(
@@ -424,19 +391,6 @@ impl Stomp {
         Ok(event)
     }
 
-    /// Takes an acknowledgement; one for a subscription that has ended since is late, not wrong.
-    fn acknowledge(&mut self, ordinal: u32, seq: Seq) -> Result<Option<Event>, StompError> {
-        if ordinal >= self.subscribed_ever {
-            return Err(StompError::NotSent);
-        }
-        let Some(sub) = self.place(|subscription| subscription.ordinal == ordinal) else { return Ok(None) };
-        let subscription = self.subscription_mut(sub).ok_or(StompError::UnknownSubscription)?;
-        if !subscription.acknowledge(seq) {
-            return Ok(None);
-        }
-        Ok(Some(Event::Acknowledged))
-    }
-
     fn handle_begin(
         &mut self,
         frame: &Frame<'_>,
@@ -444,13 +398,13 @@ impl Stomp {
         out: &mut Vec<u8>,
     ) -> Result<Option<Event>, StompError> {
         let id = field::need(frame, "transaction")?;
-        self.transactions.get_or_insert_default().begin(&id)?;
+        self.more.get_or_insert_default().transactions.get_or_insert_default().begin(&id)?;
         self.give_receipt(out, receipt.as_deref());
         Ok(None)
     }
 
     fn hold_back(&mut self, id: &str, act: Act, body_bytes: usize) -> Result<(), StompError> {
-        let transactions = self.transactions.as_mut().ok_or(StompError::UnknownTransaction)?;
+        let transactions = self.transactions_mut().ok_or(StompError::UnknownTransaction)?;
         transactions.hold_back(id, act, body_bytes)
     }
 
@@ -474,7 +428,7 @@ impl Stomp {
             Some(_) | None => self.give_receipt(out, receipt.as_deref()),
         }
         let first = events.pop_front();
-        if let Some(transactions) = self.transactions.as_mut() {
+        if let Some(transactions) = self.transactions_mut() {
             transactions.committed = events;
         }
         Ok(first)
@@ -493,7 +447,7 @@ impl Stomp {
 
     fn end_transaction(&mut self, frame: &Frame<'_>) -> Result<Vec<Act>, StompError> {
         let id = field::need(frame, "transaction")?;
-        self.transactions.as_mut().ok_or(StompError::UnknownTransaction)?.end(&id)
+        self.transactions_mut().ok_or(StompError::UnknownTransaction)?.end(&id)
     }
 
     /// Writes a receipt, if one was asked for.
@@ -555,6 +509,11 @@ fn send(out: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>)) {
 fn read_prefetch_count(count: &str) -> Option<usize> {
     let count = usize::try_from(parse_decimal(count.as_bytes())?).ok()?;
     (count > 0).then_some(count)
+}
+
+/// What a subscription is named by that a client asks for.
+fn name_of(id: Option<&str>, version: Version, group: GroupId) -> Name {
+    id.map_or(Name::Destination(group), |id| Name::Id(escaped(id, version)))
 }
 
 fn escaped(id: &str, version: Version) -> Box<[u8]> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ids::Seq;
+use crate::ids::{GroupId, Seq};
 use crate::limits::{STOMP_TRANSACTION_BYTES_MAX, STOMP_TRANSACTIONS_MAX};
 use crate::session::stomp::Stomp;
 use crate::session::tests::{Talk, masked};
@@ -12,7 +12,7 @@ use crate::wire::websocket::frame::Opcode;
 
 /// Right after the handshake.
 fn connecting() -> Talk {
-    Talk::new(Session::Stomp(Box::default()))
+    Talk::new(Session::Stomp(Stomp::new()))
 }
 
 /// Connected with this version.
@@ -64,7 +64,7 @@ fn short(event: &Event) -> String {
         |name: &str, value: Option<String>| value.map_or(String::new(), |value| format!(" {name} {value}"));
     let receipt = |receipt: &Option<Box<str>>| optional("receipt", receipt.as_deref().map(str::to_owned));
     match event {
-        Event::Connected => "connected".to_owned(),
+        Event::Connected { .. } => "connected".to_owned(),
         Event::Publish(said) => {
             let group = said.group.expect("a SEND names its group");
             let Ok(PublishBody::Publish(publish)) = &said.body else {
@@ -205,7 +205,7 @@ fn member_of_connect_is_who_the_connection_speaks_for() {
 fn check_heart_beat(header: &str, send: Option<u64>, silence: Option<u64>) {
     let mut talk = connecting();
     say(&mut talk, &format!("CONNECT\nheart-beat:{header}\n\n\0"));
-    let agreed = stomp(&mut talk).heart_beat();
+    let [Event::Connected { heart_beat: agreed }] = talk.events[..] else { panic!("{:?}", talk.events) };
     assert_eq!(agreed.send_every(), send.map(Duration::from_millis));
     assert_eq!(agreed.silence_max(), silence.map(Duration::from_millis));
 }
@@ -237,6 +237,63 @@ fn subscriptions_take_the_first_free_place() {
     assert_eq!(take(&mut talk), ["subscribe 0 to 3"]);
     let ordinals = [0, 1].map(|sub| stomp(&mut talk).subscription(sub).map(|held| held.ordinal()));
     assert_eq!(ordinals, [Some(2), Some(1)], "a number is never given twice");
+}
+
+const UUID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+
+/// A subscription with this id is written, found and told apart by it, alone and beside others.
+#[track_caller]
+fn check_id(id: &str) {
+    let mut talk = v12();
+    let told = |talk: &mut Talk, sub| {
+        let held = stomp(talk).subscription(sub).unwrap();
+        (String::from_utf8(held.id().unwrap().to_vec()).unwrap(), held.ordinal())
+    };
+    say(&mut talk, &subscribe(id, ""));
+    assert_eq!(told(&mut talk, 0), (id.to_owned(), 0));
+    check_refused(
+        || {
+            let mut talk = v12();
+            say(&mut talk, &subscribe(id, ""));
+            assert_eq!(take(&mut talk).len(), 1);
+            talk
+        },
+        &subscribe(id, ""),
+        "stomp",
+        "exists already",
+    );
+    say(&mut talk, &(subscribe("other", "") + &subscribe("third", "")));
+    assert_eq!(told(&mut talk, 0), (id.to_owned(), 0));
+    assert_eq!(told(&mut talk, 1), ("other".to_owned(), 1));
+    say(&mut talk, &format!("UNSUBSCRIBE\nid:{id}\n\n\0"));
+    let expected = ["subscribe 0 to 3", "subscribe 1 to 3", "subscribe 2 to 3", "unsubscribe 0"];
+    assert_eq!(take(&mut talk), expected);
+    for sub in 0..3 {
+        stomp(&mut talk).remove_subscription(sub);
+    }
+    assert!(stomp(&mut talk).subscription(0).is_none() && stomp(&mut talk).more.is_none());
+    say(&mut talk, &subscribe(id, ""));
+    assert_eq!(told(&mut talk, 0), (id.to_owned(), 3), "a number is never given twice");
+}
+
+#[test]
+fn subscription_is_known_by_its_id_however_that_is_kept() {
+    for id in ["a", "sub-0", "a\\cb", UUID, &UUID.to_uppercase(), &UUID.replace('-', "_"), &"x".repeat(100)] {
+        check_id(id);
+    }
+}
+
+#[test]
+fn connection_with_one_plain_subscription_holds_nothing() {
+    for id in ["sub-0", UUID] {
+        let mut talk = v12();
+        say(&mut talk, &subscribe(id, ""));
+        assert_eq!(talk.session.held_bytes(), 0);
+        say(&mut talk, &subscribe("b", ""));
+        assert!(talk.session.held_bytes() > 0);
+        assert_eq!(take(&mut talk), ["subscribe 0 to 3", "subscribe 1 to 3"]);
+    }
+    assert!(subscribed("client").session.held_bytes() > 0);
 }
 
 #[test]
@@ -325,9 +382,16 @@ fn nothing_behind_a_broken_rule_takes_effect() {
 fn sent(ack: &str) -> Talk {
     let mut talk = subscribed(ack);
     for seq in 1..=4 {
-        stomp(&mut talk).subscription_mut(0).unwrap().note_sent(Seq::new(seq).unwrap());
+        if let Some(window) = stomp(&mut talk).window_mut(0) {
+            window.note_sent(Seq::new(seq).unwrap());
+        }
     }
     talk
+}
+
+/// How many messages of the only subscription wait to be acknowledged.
+fn unacknowledged(talk: &mut Talk) -> usize {
+    stomp(talk).window_mut(0).map_or(0, |window| window.unacknowledged())
 }
 
 /// After these acknowledgements so many messages are left that wait for one.
@@ -338,7 +402,7 @@ fn check_left(ack: &str, acknowledged: &[&str], events: usize, left: usize) {
         say(&mut talk, &format!("ACK\nid:{id}\n\n\0"));
     }
     assert_eq!(take(&mut talk), vec!["acknowledged"; events]);
-    assert_eq!(stomp(&mut talk).subscription(0).unwrap().unacknowledged(), left);
+    assert_eq!(unacknowledged(&mut talk), left);
 }
 
 #[test]
@@ -378,11 +442,11 @@ fn late_acknowledgement_is_no_error_and_an_invented_one_is() {
 #[test]
 fn message_that_was_not_sent_after_all_waits_for_no_acknowledgement() {
     let mut talk = sent("client");
-    let subscription = stomp(&mut talk).subscription_mut(0).unwrap();
+    let window = stomp(&mut talk).window_mut(0).unwrap();
     for seq in [4, 3, 9] {
-        subscription.note_unsent(Seq::new(seq).unwrap());
+        window.note_unsent(Seq::new(seq).unwrap());
     }
-    assert_eq!(subscription.unacknowledged(), 2);
+    assert_eq!(unacknowledged(&mut talk), 2);
 }
 
 #[test]
@@ -418,7 +482,7 @@ fn acknowledgement_in_a_transaction_waits_for_its_commit() {
     let mut talk = sent("client");
     say(&mut talk, "BEGIN\ntransaction:t\n\n\0ACK\nid:0-4\ntransaction:t\n\n\0");
     assert_eq!(take(&mut talk), [""; 0]);
-    assert_eq!(stomp(&mut talk).subscription(0).unwrap().unacknowledged(), 4);
+    assert_eq!(unacknowledged(&mut talk), 4);
     say(&mut talk, "COMMIT\ntransaction:t\n\n\0");
     assert_eq!(take(&mut talk), ["acknowledged"]);
 }
@@ -475,7 +539,8 @@ fn message_names_its_subscription_and_asks_for_an_acknowledgement_where_there_is
     for (ack, line) in [("auto", ""), ("client", "ack:0-17\n")] {
         let mut talk = subscribed(ack);
         let mut out = Vec::new();
-        stomp(&mut talk).subscription(0).unwrap().encode_message(&mut out, Seq::new(17).unwrap(), b"{}");
+        let (group, seq) = (GroupId::new(3).unwrap(), Seq::new(17).unwrap());
+        stomp(&mut talk).subscription(0).unwrap().encode_message(&mut out, group, seq, b"{}");
         talk.out = out;
         let frames = take_stomp(&mut talk);
         let [frame] = &frames[..] else { panic!("{frames:?}") };
@@ -489,7 +554,8 @@ fn message_names_its_subscription_and_asks_for_an_acknowledgement_where_there_is
 
 /// Memory held for what is half received, and for transactions that are open.
 fn held_bytes(stomp: &Stomp) -> usize {
-    let held = stomp.held.as_ref().map_or(0, |held| held.bytes.capacity());
-    let transactions = stomp.transactions.as_ref().map_or(0, |transactions| transactions.bytes());
-    stomp.messages.held_bytes() + held + transactions
+    let Some(more) = &stomp.more else { return 0 };
+    let held = more.held.as_ref().map_or(0, |held| held.bytes.capacity());
+    let transactions = more.transactions.as_ref().map_or(0, |transactions| transactions.bytes());
+    more.messages.held_bytes() + held + transactions
 }

@@ -158,7 +158,7 @@ pub struct Messages {
     partial: Option<Box<Partial>>,
 }
 
-/// It lies in the slot of every open connection, and a slot has 128 bytes for everything.
+/// It lies in the slot of every open connection, and a slot has 112 bytes for everything.
 const _: () = assert!(size_of::<Messages>() <= 16);
 
 impl Messages {
