@@ -394,7 +394,7 @@ impl Conn {
     pub(super) fn subscriptions(&self) -> usize {
         match &self.interest {
             Interest::Poll(_) | Interest::Stream(_) => 1,
-            Interest::Feeds(feeds) => feeds.iter().count(),
+            Interest::Feeds(feeds) => feeds.len(),
             Interest::None | Interest::Asked(_) | Interest::Opening { .. } => 0,
         }
     }

@@ -20,12 +20,12 @@ use crate::ids::{ConnId, GroupId, Seq, Transport};
 use crate::limits::{SlowConsumer, UNTOLD_UPDATES_MAX};
 use crate::location::Update;
 use crate::report::{Reason, Report};
-use crate::session::stomp::{self, Subscription};
+use crate::session::stomp::{self, Bearer, Subscription};
 use crate::session::{Form, Session};
 use crate::shard::answers::queue_of;
 use crate::shard::conns::{Conn, Interest, Pace, Place};
 use crate::shard::flush::{Flight, UPDATE_BYTES_PER_WRITE};
-use crate::shard::interest::{POLLS, STREAMS, SUBSCRIPTIONS, WEBSOCKETS, feed_mut, is_owed};
+use crate::shard::interest::{POLLS, STREAMS, SUBSCRIPTIONS, WEBSOCKETS, feed, feed_mut, is_owed};
 use crate::shard::mail::Mail;
 use crate::shard::out_queue::Owed;
 use crate::shard::{Command, Shard};
@@ -85,36 +85,13 @@ pub(super) struct FanOut {
     /// What follows the head of each MESSAGE.
     tails: Pieces,
     /// Whose subscription id and number the frames carry.
-    frames_for: FramesFor,
+    frames_for: Bearer,
     /// Deliveries of all updates that were completed since the clock was looked at.
     settled: u64,
     /// Whom so much was given to that it is written to before anybody else is told.
     long: Option<ConnId>,
     /// Writes of this turn.
     writes: usize,
-}
-
-/// What the frames of a subscription carry of its own; the buffer serves one subscription after the other.
-#[derive(Debug, Default)]
-struct FramesFor {
-    /// `None` if the frames carry nobody's.
-    ordinal: Option<u32>,
-    has_id: bool,
-    id: Vec<u8>,
-}
-
-impl FramesFor {
-    fn is(&self, subscription: &Subscription<'_>) -> bool {
-        self.ordinal == Some(subscription.ordinal())
-            && subscription.id() == self.has_id.then_some(self.id.as_slice())
-    }
-
-    fn set(&mut self, subscription: &Subscription<'_>) {
-        self.ordinal = Some(subscription.ordinal());
-        self.has_id = subscription.id().is_some();
-        self.id.clear();
-        self.id.extend_from_slice(subscription.id().unwrap_or_default());
-    }
 }
 
 /// Byte strings laid end to end.
@@ -237,7 +214,7 @@ impl Shard {
         fan.audience = audience;
         fan.next = 0;
         fan.frames.clear();
-        fan.frames_for.ordinal = None;
+        fan.frames_for.clear();
         if waiters == 0 {
             return;
         }
@@ -354,6 +331,8 @@ impl Shard {
 
     /// The next of the audience that takes its updates as they are told: its connection, which of that one's
     /// subscriptions it is, and the first of the updates that it is owed.
+    // As a call of its own it takes 13 % more instructions for each delivery.
+    #[inline(always)]
     fn next_listener(&mut self, key: GroupKey) -> Option<(ConnId, u16, usize)> {
         loop {
             let (waiter, first) = self.next_waiter(key)?;
@@ -368,7 +347,8 @@ impl Shard {
                 }
                 continue;
             }
-            if is_live(conn, waiter.sub) {
+            // Most read nothing by cursor, which their flags say without a look at their feeds.
+            if !conn.flags.behind || is_live(conn, waiter.sub) {
                 return Some((id, waiter.sub, first));
             }
             // It reads on by itself, unless it waits for this very update.
@@ -561,7 +541,7 @@ impl FanOut {
         }
         // An acknowledged subscription has one header more; its frames are only measured here.
         if subscription.acknowledges() {
-            self.frames_for.ordinal = None;
+            self.frames_for.clear();
         } else {
             self.frames_for.set(subscription);
         }
@@ -577,6 +557,6 @@ impl FanOut {
 }
 
 /// Whether a subscriber takes updates as they are told.
-fn is_live(conn: &mut Conn, sub: u16) -> bool {
-    feed_mut(&mut conn.interest, sub).is_some_and(|feed| matches!(feed.pace, Pace::Live))
+fn is_live(conn: &Conn, sub: u16) -> bool {
+    feed(&conn.interest, sub).is_some_and(|feed| matches!(feed.pace, Pace::Live))
 }

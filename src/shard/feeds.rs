@@ -51,6 +51,14 @@ impl Feeds {
         }
     }
 
+    /// How many feeds there are.
+    pub(super) fn len(&self) -> usize {
+        match &self.table {
+            Table::One(_) => 1,
+            Table::Several(_) | Table::Leaving(_) => self.iter().count(),
+        }
+    }
+
     /// The feed in a place.
     pub(super) fn get(&self, sub: u16) -> Option<&Feed> {
         let place = usize::from(sub);

@@ -113,20 +113,31 @@ impl Shard {
 
     /// Says how the write went that [`Shard::poll_output`] asked for.
     pub fn handle_wrote(&mut self, wrote: Wrote) {
-        let flight = std::mem::take(&mut self.flight);
-        let id = match &flight {
-            Flight::None => return,
-            Flight::FanOut { conn, .. } | Flight::Queue { conn, .. } => *conn,
+        // Most writes are of a shared batch, which is told without moving what a queue's would hold.
+        if let Flight::FanOut { conn, first } = self.flight {
+            self.flight = Flight::None;
+            if let Some(bytes) = self.note_wrote(conn, wrote) {
+                self.handle_fan_out_wrote(conn, first, bytes);
+            }
+            return;
+        }
+        if let Flight::Queue { conn, front_bytes, sent } = std::mem::take(&mut self.flight)
+            && let Some(bytes) = self.note_wrote(conn, wrote)
+        {
+            self.handle_queue_wrote(conn, front_bytes, sent, bytes);
+        }
+    }
+
+    /// Counts what was written; `None` if the connection is beyond use.
+    fn note_wrote(&mut self, id: ConnId, wrote: Wrote) -> Option<usize> {
+        let Wrote::Bytes(bytes) = wrote else {
+            self.kill(id);
+            return None;
         };
-        let Wrote::Bytes(bytes) = wrote else { return self.kill(id) };
         if let Some(conn) = self.conns.get(id) {
             self.report.wire_bytes[conn.transport() as usize].sent += bytes as u64;
         }
-        match flight {
-            Flight::None => {}
-            Flight::FanOut { first, .. } => self.handle_fan_out_wrote(id, first, bytes),
-            Flight::Queue { front_bytes, sent, .. } => self.handle_queue_wrote(id, front_bytes, sent, bytes),
-        }
+        Some(bytes)
     }
 
     /// The socket takes bytes again.

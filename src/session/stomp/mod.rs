@@ -19,7 +19,7 @@ use crate::session::stomp::error::StompError;
 use crate::session::stomp::more::{Held, More};
 use crate::session::stomp::short_id::ShortId;
 use crate::session::stomp::subscription::Name;
-pub use crate::session::stomp::subscription::{Subscription, Window, encode_message_tail};
+pub use crate::session::stomp::subscription::{Bearer, Subscription, Window, encode_message_tail};
 use crate::session::stomp::transactions::{Act, Transactions};
 use crate::session::websocket::{self, Heard};
 use crate::session::{Context, Event, Said, Step};

@@ -11,9 +11,61 @@ use crate::wire::websocket::frame::{self as websocket_frame, Opcode};
 /// One subscription of a connection, as its messages are written.
 #[derive(Clone, Copy, Debug)]
 pub struct Subscription<'a> {
-    id: Option<Spelled<'a>>,
+    id: Id<'a>,
     ordinal: u32,
     acknowledges: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Id<'a> {
+    Short(&'a ShortId),
+    /// As it was given.
+    Long(&'a [u8]),
+    None,
+}
+
+/// What frames carry of the subscription that they were encoded for; its buffer serves one after the other.
+#[derive(Debug, Default)]
+pub struct Bearer {
+    /// `None` if the frames are nobody's.
+    ordinal: Option<u32>,
+    short: Option<ShortId>,
+    /// Whether the id is in `long`.
+    is_long: bool,
+    long: Vec<u8>,
+}
+
+impl Bearer {
+    /// Whether the frames are this subscription's too.
+    #[must_use]
+    pub fn is(&self, subscription: &Subscription<'_>) -> bool {
+        self.ordinal == Some(subscription.ordinal)
+            && match subscription.id {
+                Id::Short(id) => self.short.as_ref() == Some(id),
+                Id::Long(id) => self.is_long && self.long == id,
+                Id::None => !self.is_long && self.short.is_none(),
+            }
+    }
+
+    /// The frames are this subscription's from now on.
+    pub fn set(&mut self, subscription: &Subscription<'_>) {
+        self.clear();
+        self.ordinal = Some(subscription.ordinal);
+        match subscription.id {
+            Id::Short(id) => self.short = Some(*id),
+            Id::Long(id) => {
+                self.is_long = true;
+                self.long.extend_from_slice(id);
+            }
+            Id::None => {}
+        }
+    }
+
+    /// The frames are nobody's.
+    pub fn clear(&mut self) {
+        (self.ordinal, self.short, self.is_long) = (None, None, false);
+        self.long.clear();
+    }
 }
 
 /// What a subscription is ended by.
@@ -57,7 +109,7 @@ impl Name {
 impl<'a> Subscription<'a> {
     /// A subscription that has `ack:auto` and a short id.
     pub(super) fn plain(id: &'a ShortId, ordinal: u32) -> Self {
-        Self { id: Some(id.spell()), ordinal, acknowledges: false }
+        Self { id: Id::Short(id), ordinal, acknowledges: false }
     }
 }
 
@@ -69,9 +121,18 @@ impl Subscription<'_> {
     }
 
     /// Its id, as it is written in a header.
-    #[must_use]
-    pub fn id(&self) -> Option<&[u8]> {
-        self.id.as_ref().map(Spelled::bytes)
+    fn spell(&self) -> Option<Spelled<'_>> {
+        match self.id {
+            Id::Short(id) => Some(id.spell()),
+            Id::Long(id) => Some(Spelled::Given(id)),
+            Id::None => None,
+        }
+    }
+
+    /// The same, for tests.
+    #[cfg(test)]
+    pub(super) fn id(&self) -> Option<Vec<u8>> {
+        self.spell().map(|id| id.bytes().to_vec())
     }
 
     /// Whether its messages are to be acknowledged.
@@ -89,8 +150,9 @@ impl Subscription<'_> {
 
     /// Appends a MESSAGE given the part that all subscribers of the group share.
     pub fn encode_message_before(&self, out: &mut Vec<u8>, seq: Seq, tail: &[u8]) {
-        let head =
-            MessageHead { subscription: self.id(), ordinal: self.ordinal, seq, ack: self.acknowledges };
+        let spelled = self.spell();
+        let subscription = spelled.as_ref().map(Spelled::bytes);
+        let head = MessageHead { subscription, ordinal: self.ordinal, seq, ack: self.acknowledges };
         websocket_frame::encode_head(out, true, Opcode::Text, head.encoded_bytes() + tail.len(), None);
         head.encode(out);
         out.extend_from_slice(tail);
@@ -100,8 +162,8 @@ impl Subscription<'_> {
 impl Entry {
     pub(super) fn subscription(&self) -> Subscription<'_> {
         let id = match &self.name {
-            Name::Id(id) => Some(Spelled::Given(id)),
-            Name::Destination(_) => None,
+            Name::Id(id) => Id::Long(id),
+            Name::Destination(_) => Id::None,
         };
         Subscription { id, ordinal: self.ordinal, acknowledges: self.window.is_some() }
     }
@@ -163,4 +225,28 @@ impl Window {
 /// Appends the part of a MESSAGE that all subscribers of a group share.
 pub fn encode_message_tail(out: &mut Vec<u8>, group: GroupId, update: &[u8]) {
     encode::encode_message_tail(out, group, update);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_taken_for_those_of_no_other_subscription() {
+        let [a, b] = ["a", "0f8fad5b-d9cb-469f-a165-70867728950e"]
+            .map(|id| ShortId::new(id.as_bytes()).expect("it is short"));
+        let ids = [Id::Short(&a), Id::Short(&b), Id::Long(b"a"), Id::Long(b""), Id::None];
+        let of = |id, ordinal| Subscription { id, ordinal, acknowledges: false };
+        let mut bearer = Bearer::default();
+        for (nth, id) in ids.into_iter().enumerate() {
+            assert!(ids.iter().all(|other| nth > 0 || !bearer.is(&of(*other, 7))));
+            bearer.set(&of(id, 7));
+            for (other, id) in ids.into_iter().enumerate() {
+                assert_eq!(bearer.is(&of(id, 7)), nth == other);
+                assert!(!bearer.is(&of(id, 8)));
+            }
+        }
+        bearer.clear();
+        assert!(!ids.iter().any(|id| bearer.is(&of(*id, 7))));
+    }
 }

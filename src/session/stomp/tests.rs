@@ -247,7 +247,7 @@ fn check_id(id: &str) {
     let mut talk = v12();
     let told = |talk: &mut Talk, sub| {
         let held = stomp(talk).subscription(sub).unwrap();
-        (String::from_utf8(held.id().unwrap().to_vec()).unwrap(), held.ordinal())
+        (String::from_utf8(held.id().unwrap()).unwrap(), held.ordinal())
     };
     say(&mut talk, &subscribe(id, ""));
     assert_eq!(told(&mut talk, 0), (id.to_owned(), 0));
