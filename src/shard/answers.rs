@@ -11,7 +11,7 @@ use crate::location::Update;
 use crate::report::{self, Reason};
 use crate::session::http::{self, Reply};
 use crate::session::{Context, Session, long_poll, sse};
-use crate::shard::conns::{About, Asked, Conn, Interest};
+use crate::shard::conns::{About, Asked, Conn, Input, Interest};
 use crate::shard::mail::{Answer, Outcome, Question, Refused};
 use crate::shard::out_queue::{KEPT_BYTES, OutQueue};
 use crate::shard::ready::Ready;
@@ -116,6 +116,15 @@ impl Shard {
         if let Some(out) = self.conns.get_mut(id).and_then(|conn| conn.out.as_mut()) {
             out.closes = true;
         }
+    }
+
+    /// The peer has said that it closes, and our answer goes out next: with that the connection is over on both sides, and
+    /// closes at once (RFC 6455, section 7.1.1).
+    pub(super) fn close_answered(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.flags.input = Input::Ended;
+        }
+        self.close_with_last_word(id);
     }
 
     /// The connection's last word, whole frames at the end of what was said last, goes out next; everything else that

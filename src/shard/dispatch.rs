@@ -41,7 +41,7 @@ impl Shard {
             Event::Unsubscribe { sub, receipt } => self.on_unsubscribe(id, sub, receipt.as_deref()),
             Event::Acknowledged => self.mark_behind_dirty(id),
             Event::Disconnect { receipt } => self.on_disconnect(id, receipt),
-            Event::Closed => self.close_with_last_word(id),
+            Event::Closed => self.close_answered(id),
             Event::Failed { reason, status } => {
                 self.refuse(reason);
                 if let Some(status) = status {

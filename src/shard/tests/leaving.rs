@@ -193,3 +193,13 @@ fn drained_client_whose_window_is_full_is_told() {
     let got = String::from_utf8_lossy(&driver.take(peer)).into_owned();
     assert!(got.contains("ERROR\n"), "{got}");
 }
+
+#[test]
+fn websocket_that_has_said_close_is_answered_and_closed_at_once() {
+    let mut driver = Driver::new(1);
+    let peer = driver.open_websocket(0, 3, "");
+    driver.send(peer, [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]);
+    assert_eq!(driver.take(peer), [0x88, 0x02, 0x03, 0xe8]);
+    let socket = &driver.sockets[peer.0];
+    assert_eq!((socket.served, socket.shut), (None, false), "nothing is left to wait for");
+}
