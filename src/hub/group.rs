@@ -446,7 +446,7 @@ impl Group {
     pub fn next_conflated(&self, cursor: &mut Cursor) -> Option<Owed<'_>> {
         let held = self.members.held.range((Bound::Excluded(cursor.after), Bound::Unbounded)).next();
         let held = held.map(|(_, key)| self.members.update(*key));
-        let left = self.history.after(cursor.after).find(|update| self.is_last_leave(update));
+        let left = self.history.leaves_after(cursor.after).find(|leave| self.is_last_leave(leave));
         let next = match (held, left) {
             (Some(held), Some(left)) => Some(if held.seq < left.seq { held } else { left }),
             (held, left) => held.or(left),
@@ -468,11 +468,10 @@ impl Group {
         Some(Owed { update, gap })
     }
 
-    /// Whether an update is a leave that nothing has followed: its member is not back, and has not left again.
-    fn is_last_leave(&self, update: &Update) -> bool {
-        update.change == Change::Left
-            && !self.members.holds(update.member.as_ref())
-            && !self.history.after(update.seq).any(|later| later.member == update.member)
+    /// Whether nothing has followed a leave: its member is not back, and has not left again.
+    fn is_last_leave(&self, leave: &Update) -> bool {
+        !self.members.holds(leave.member.as_ref())
+            && !self.history.leaves_after(leave.seq).any(|later| later.member == leave.member)
     }
 
     /// The number from which on the ring has every update.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::ids::Seq;
-use crate::location::Update;
+use crate::location::{Change, Update};
 
 /// A group's last updates, at most `capacity` of them.
 ///
@@ -18,13 +18,15 @@ pub struct History {
     capacity: usize,
     /// What the updates in it cost.
     update_bytes: usize,
+    /// How many of them are leaves.
+    leaves: usize,
 }
 
 impl History {
     /// An empty ring that will keep `capacity` updates; 0 keeps none.
     #[must_use]
     pub const fn new(capacity: usize) -> Self {
-        Self { ring: VecDeque::new(), capacity, update_bytes: 0 }
+        Self { ring: VecDeque::new(), capacity, update_bytes: 0, leaves: 0 }
     }
 
     /// Keeps an update, letting go of the oldest if the ring is full, or may not grow and holds any.
@@ -37,14 +39,16 @@ impl History {
         }
         if self.newest().is_some_and(|newest| newest.next() != update.seq) {
             self.ring.clear();
-            self.update_bytes = 0;
+            (self.update_bytes, self.leaves) = (0, 0);
         }
         if (self.ring.len() == self.capacity || !may_grow)
             && let Some(oldest) = self.ring.pop_front()
         {
             self.update_bytes -= oldest.held_bytes();
+            self.leaves -= usize::from(oldest.change == Change::Left);
         }
         self.update_bytes += update.held_bytes();
+        self.leaves += usize::from(update.change == Change::Left);
         self.ring.push_back(update);
         self.check_invariants();
     }
@@ -80,6 +84,12 @@ impl History {
         self.ring.iter().skip(usize::try_from(skipped).unwrap_or(usize::MAX))
     }
 
+    /// The leaves held whose numbers are above `seq`, oldest first; where there are none that costs nothing.
+    pub fn leaves_after(&self, seq: Seq) -> impl Iterator<Item = &Arc<Update>> {
+        let newer = (self.leaves > 0).then(|| self.after(seq));
+        newer.into_iter().flatten().filter(|update| update.change == Change::Left)
+    }
+
     /// How many updates are held.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -102,6 +112,10 @@ impl History {
             self.update_bytes,
             self.ring.iter().map(|update| update.held_bytes()).sum::<usize>()
         );
+        debug_assert_eq!(
+            self.leaves,
+            self.ring.iter().filter(|update| update.change == Change::Left).count()
+        );
     }
 }
 
@@ -111,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::clock::UnixMs;
-    use crate::location::{Change, Location};
+    use crate::location::Location;
 
     fn update(seq: u64) -> Arc<Update> {
         let change = Change::Moved(Location::new(1.0, 2.0).unwrap());

@@ -10,12 +10,10 @@
 //! ```
 
 use crate::ids::{GroupId, Seq};
+use crate::wire::decimal::encode_decimal;
 use crate::wire::stomp::field::{AckMode, LOCATION_PREFIX, SHARE_PREFIX};
 use crate::wire::stomp::header::append_escaped;
 use crate::wire::stomp::{Command, Version};
-
-/// Digits of the largest 64-bit number.
-const DECIMAL_BYTES_MAX: usize = 20;
 
 /// Appends the answer to CONNECT; `heart_beat` is how often in milliseconds we can send, and want to receive.
 pub fn encode_connected(
@@ -103,9 +101,9 @@ impl MessageHead<'_> {
 
     fn encode_id(&self, out: &mut Vec<u8>, name: &[u8]) {
         out.extend_from_slice(name);
-        push_decimal(out, u64::from(self.ordinal));
+        encode_decimal(out, u64::from(self.ordinal));
         out.push(b'-');
-        push_decimal(out, self.seq.number());
+        encode_decimal(out, self.seq.number());
         out.push(b'\n');
     }
 
@@ -168,7 +166,7 @@ pub fn encode_subscribe(
     header(out, "ack", ack.label(), version);
     if let Some(since) = since {
         out.extend_from_slice(b"since:");
-        push_decimal(out, since.number());
+        encode_decimal(out, since.number());
         out.push(b'\n');
     }
     end(out, b"");
@@ -220,21 +218,21 @@ fn header(out: &mut Vec<u8>, name: &str, value: &str, version: Version) {
 fn destination(out: &mut Vec<u8>, prefix: &str, group: GroupId) {
     out.extend_from_slice(b"destination:");
     out.extend_from_slice(prefix.as_bytes());
-    push_decimal(out, group.number());
+    encode_decimal(out, group.number());
     out.push(b'\n');
 }
 
 fn heart_beat_header(out: &mut Vec<u8>, (sends, wants): (u32, u32)) {
     out.extend_from_slice(b"heart-beat:");
-    push_decimal(out, u64::from(sends));
+    encode_decimal(out, u64::from(sends));
     out.push(b',');
-    push_decimal(out, u64::from(wants));
+    encode_decimal(out, u64::from(wants));
     out.push(b'\n');
 }
 
 fn content_length(out: &mut Vec<u8>, body: &[u8]) {
     out.extend_from_slice(b"content-length:");
-    push_decimal(out, body.len() as u64);
+    encode_decimal(out, body.len() as u64);
     out.push(b'\n');
 }
 
@@ -248,21 +246,6 @@ fn end(out: &mut Vec<u8>, body: &[u8]) {
     out.push(b'\n');
     out.extend_from_slice(body);
     out.push(0);
-}
-
-/// Appends a number without the formatting machinery, which costs more than the rest of a head.
-fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0u8; DECIMAL_BYTES_MAX];
-    let mut from = digits.len();
-    loop {
-        from -= 1;
-        digits[from] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[from..]);
 }
 
 const fn decimal_bytes(number: u64) -> usize {
@@ -395,7 +378,7 @@ mod tests {
     fn numbers_are_written_whole() {
         for number in [0, 9, 10, 99, 100, u64::MAX] {
             let mut out = Vec::new();
-            push_decimal(&mut out, number);
+            encode_decimal(&mut out, number);
             assert_eq!(String::from_utf8_lossy(&out), number.to_string());
             assert_eq!(decimal_bytes(number), out.len());
         }

@@ -53,7 +53,13 @@ impl<'a> Headers<'a> {
     #[must_use]
     pub fn value(&self, name: &str) -> Option<Cow<'a, str>> {
         let mut fields = self.lines.lines().filter_map(|line| split(line, self.version));
-        let (_, value) = fields.find(|(found, _)| unescape(found, self.version).as_deref() == Some(name))?;
+        // A name without escapes is compared as it stands, which nearly all are; escapes make a name longer.
+        let is_plain = self.version == Version::V10 || !name.contains('\\');
+        let is_it = |found: &str| {
+            (is_plain && found == name)
+                || (found.len() > name.len() && unescape(found, self.version).as_deref() == Some(name))
+        };
+        let (_, value) = fields.find(|(found, _)| is_it(found))?;
         unescape(value, self.version)
     }
 }
