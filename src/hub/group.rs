@@ -405,12 +405,15 @@ impl Group {
     }
 
     /// Makes a reader's `since` a cursor; `None` is a reader that wants what comes from now on.
+    ///
+    /// `newest` is what the group's home has numbered, which a mirror may be behind: whoever has that, or less, has lost
+    /// nothing. At home it is [`Group::cursor`].
     #[must_use]
-    pub fn start(&self, since: Option<Seq>) -> Cursor {
+    pub fn start(&self, since: Option<Seq>, newest: Seq) -> Cursor {
         match since {
-            None => Cursor::at(self.newest),
+            None => Cursor::at(newest),
             // Lost: from another life of the group, so everything may be new to this reader.
-            Some(seq) if seq > self.newest => Cursor::with_gap(Seq::ZERO, true),
+            Some(seq) if seq > newest.max(self.newest) => Cursor::with_gap(Seq::ZERO, true),
             Some(seq) => Cursor::with_gap(seq, seq != Seq::ZERO && seq < self.made_at),
         }
     }
@@ -710,7 +713,7 @@ mod tests {
     /// What a cursor is owed, as text: numbers counted from `made_at`, `!` behind those that say `gap`.
     #[track_caller]
     fn check_owed(group: &Group, since: Option<u64>, expected: &str) {
-        let mut cursor = group.start(since.map(seq));
+        let mut cursor = group.start(since.map(seq), group.cursor());
         let mut owed = Vec::new();
         while let Some(Owed { update, gap }) = group.next_owed(&mut cursor) {
             let mark = if gap { "!" } else { "" };
@@ -750,9 +753,21 @@ mod tests {
     }
 
     #[test]
+    fn cursor_of_what_a_mirror_has_not_heard_of_is_no_lost_one() {
+        let mirror = group_after(8, "a b c");
+        let newest = seq(MADE_AT + 5);
+        for since in [MADE_AT + 4, MADE_AT + 5] {
+            assert_eq!(mirror.start(Some(seq(since)), newest), Cursor::at(seq(since)));
+        }
+        assert_eq!(mirror.start(None, newest), Cursor::at(newest));
+        let lost = Cursor { gap: true, ..Cursor::at(Seq::ZERO) };
+        assert_eq!(mirror.start(Some(seq(MADE_AT + 6)), newest), lost);
+    }
+
+    #[test]
     fn gap_that_is_due_while_nothing_is_owed_stays_due() {
         let mut group = group(8);
-        let mut cursor = group.start(Some(seq(MADE_AT + 50)));
+        let mut cursor = group.start(Some(seq(MADE_AT + 50)), group.cursor());
         assert_eq!(group.next_owed(&mut cursor), None);
         let published = group.publish(&publish("a", None, here()), &now(0), MEMBERS_MAX);
         assert!(published.is_ok());
@@ -762,7 +777,7 @@ mod tests {
     #[test]
     fn reader_that_falls_off_the_ring_is_told_once() {
         let mut group = group_after(2, "a b");
-        let mut cursor = group.start(Some(Seq::ZERO));
+        let mut cursor = group.start(Some(Seq::ZERO), group.cursor());
         assert!(group.next_owed(&mut cursor).is_some_and(|owed| !owed.gap));
         for member in ["a", "b", "c", "d"] {
             assert!(group.publish(&publish(member, None, here()), &now(0), 100).is_ok());

@@ -98,13 +98,10 @@ impl Shard {
     pub(super) fn settle_in(&mut self, id: ConnId, sub: u16, key: GroupKey, since: Option<Seq>, newest: Seq) {
         let Some(lane) = self.conns.get(id).and_then(lane) else { return };
         let group = self.hub.group(key);
-        let has = if since.is_none() { newest } else { group.cursor() };
-        let position = self.wait_in(id, sub, key, lane, has);
-        let group = self.hub.group(key);
-        let pace = match since {
-            None => Pace::Live,
-            Some(_) => Pace::behind(group.start(since), false),
-        };
+        let cursor = group.start(since, newest);
+        let position = self.wait_in(id, sub, key, lane, cursor.after);
+        // What it reads by its cursor are the updates up to where the group stands here; from there on it is told.
+        let pace = if since.is_none() { Pace::Live } else { Pace::behind(cursor, false) };
         let place = Place::Here { key, position };
         let Some(conn) = self.conns.get_mut(id) else { return };
         let Some(feed) = feed_mut(&mut conn.interest, sub) else { return };

@@ -60,7 +60,7 @@ impl Shard {
     /// what comes after `newest`, which a mirror may be behind.
     pub(super) fn park(&mut self, id: ConnId, key: GroupKey, since: Option<Seq>, newest: Seq) {
         let group = self.hub.group(key);
-        let mut cursor = if since.is_none() { Cursor::at(newest) } else { group.start(since) };
+        let mut cursor = group.start(since, newest);
         let start = Start::new(cursor);
         if let Some(owed) = group.next_owed(&mut cursor) {
             let (update, gap) = (owed.update.clone(), owed.gap);

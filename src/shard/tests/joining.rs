@@ -14,15 +14,29 @@ const WAYS: [&str; 4] = ["/location/long/1", "/location/sse/1", "/ws/1", "STOMP"
 /// Whether shard 0 has a mirror of group 1 for somebody else.
 const WITH_AND_WITHOUT_MIRROR: [bool; 2] = [true, false];
 
+/// A client of shard 0 that is about to ask for group 1.
+fn settled_for(driver: &mut Driver, way: &str) -> Peer {
+    if way == "STOMP" { settled_stomp(driver) } else { settled(driver) }
+}
+
+/// What it asks with, and its cursor if it has one.
+fn wish(way: &str, cursor: Option<u64>) -> Vec<u8> {
+    let with = |name: &str| cursor.map(|cursor| format!("{name}{cursor}")).unwrap_or_default();
+    match way {
+        "STOMP" => {
+            let since = with("since:");
+            subscribe("far", 1, &if since.is_empty() { since } else { since + "\n" })
+        }
+        "/location/sse/1" => get(&format!("{way}{}", with("?last_event_id="))).into_bytes(),
+        "/ws/1" => upgrade(&format!("{way}{}", with("?since="))).into_bytes(),
+        _ => get(&format!("{way}{}", with("?since="))).into_bytes(),
+    }
+}
+
 /// A client of shard 0 that asks for group 1 without a cursor.
 fn join(driver: &mut Driver, way: &str) -> Peer {
-    if way == "STOMP" {
-        let peer = settled_stomp(driver);
-        driver.send(peer, subscribe("far", 1, ""));
-        return peer;
-    }
-    let peer = settled(driver);
-    driver.send(peer, if way.starts_with("/ws") { upgrade(way) } else { get(way) });
+    let peer = settled_for(driver, way);
+    driver.send(peer, wish(way, None));
     peer
 }
 
@@ -181,6 +195,38 @@ fn cursor_is_held_against_no_answer_that_was_given_before_its_client_had_it() {
         driver.publish(1, &at("alice", 2));
         assert_eq!(take_xs(&mut driver, peer), [2], "{target}");
         assert_eq!(take_xs(&mut driver, first), [1, 2], "{target}");
+    }
+}
+
+#[test]
+fn cursor_of_what_a_home_is_still_to_tell_is_no_lost_one() {
+    for way in WAYS {
+        let mut driver = Driver::with(2, |limits| limits.fan_out_writes_max = 1);
+        driver.publish(1, &at("early", 0));
+        let keeper = settled_stomp(&mut driver);
+        driver.send(keeper, subscribe("far", 1, ""));
+        driver.open_websocket(1, 3, "");
+        let publisher = driver.accept(1);
+        let peers = [(); 2].map(|()| settled_for(&mut driver, way));
+        driver.mail_rests = true;
+        // Group 3 is told first, and group 1 waits for the next turn, while its publishers are answered.
+        for (group, x) in [(3, 0), (1, 1), (1, 2)] {
+            driver.feed(publisher, post(group, &at("alice", x)));
+        }
+        driver.do_outputs(1);
+        let [_, first, second] = [(); 3].map(|()| seq(&driver.take_answer(publisher, "200").1));
+        for (peer, cursor) in peers.into_iter().zip([first, second]) {
+            driver.feed(peer, wish(way, Some(cursor)));
+        }
+        driver.do_outputs(0);
+        carry(&mut driver, 1, usize::MAX);
+        let_mail_go(&mut driver);
+        driver.publish(1, &at("alice", 3));
+        // A poll is over with the first.
+        let most = if way.starts_with("/location/long") { 1 } else { 2 };
+        assert_eq!(take_xs(&mut driver, peers[0]), [2, 3][..most], "{way}");
+        assert_eq!(take_xs(&mut driver, peers[1]), [3], "{way}");
+        assert_eq!(take_xs(&mut driver, keeper), [1, 2, 3], "{way}");
     }
 }
 
