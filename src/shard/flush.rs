@@ -53,14 +53,6 @@ impl Shard {
     /// Prepares the next connection's write; false when no connection has anything to write.
     pub(super) fn poll_flush(&mut self) -> bool {
         while let Some(id) = self.dirty.pop_front() {
-            if self.is_to_be_told(id) {
-                // Telling its group marks it again.
-                if let Some(out) = self.conns.get_mut(id).and_then(|conn| conn.out.as_mut()) {
-                    out.dirty = false;
-                }
-                self.note_held(id);
-                continue;
-            }
             if self.begin_flush(id) {
                 return true;
             }
@@ -68,21 +60,17 @@ impl Shard {
         false
     }
 
-    /// Whether a connection that reads by cursor, or is to end, is owed updates that its group is still to be told: it would
-    /// read them from the ring and be told them once more, or end without them.
+    /// Whether a connection is owed updates that one of its groups is still to be told: a farewell goes behind them.
     fn is_to_be_told(&self, id: ConnId) -> bool {
-        let Some(conn) = self.conns.get(id) else { return false };
-        if !conn.flags.behind && conn.out.as_ref().is_none_or(|out| out.farewell().is_empty()) {
-            return false;
-        }
         let has_pending = |feed: &Feed| match feed.place {
             Place::Here { key, .. } => !self.hub.group(key).pending().is_empty(),
             Place::Coming { .. } => false,
         };
-        match &conn.interest {
-            Interest::Stream(stream) => has_pending(&stream.feed),
-            Interest::Feeds(feeds) => feeds.iter().any(has_pending),
-            Interest::None | Interest::Asked(_) | Interest::Opening { .. } | Interest::Poll(_) => false,
+        match self.conns.get(id).map(|conn| &conn.interest) {
+            Some(Interest::Stream(stream)) => has_pending(&stream.feed),
+            Some(Interest::Feeds(feeds)) => feeds.iter().any(has_pending),
+            Some(Interest::None | Interest::Asked(_) | Interest::Opening { .. } | Interest::Poll(_))
+            | None => false,
         }
     }
 
@@ -95,7 +83,12 @@ impl Shard {
         }
         let (front_bytes, sent) = self.fill_scratch(id);
         if self.scratch.is_empty() {
-            self.finish_flush(id);
+            if self.conns.get(id).and_then(|conn| conn.out.as_ref()).is_some_and(|out| !out.is_empty()) {
+                // Its farewell waits: telling its groups has it flushed again.
+                self.note_held(id);
+            } else {
+                self.finish_flush(id);
+            }
             return false;
         }
         self.flight = Flight::Queue { conn: id, front_bytes, sent };
@@ -163,7 +156,10 @@ impl Shard {
         }
         while self.scratch.len() < UPDATE_BYTES_PER_WRITE {
             let Some(mut next) = self.next_owed(id) else {
-                if let Some(out) = self.conns.get(id).and_then(|conn| conn.out.as_ref()) {
+                if let Some(out) = self.conns.get(id).and_then(|conn| conn.out.as_ref())
+                    && !out.farewell().is_empty()
+                    && !self.is_to_be_told(id)
+                {
                     self.scratch.extend_from_slice(out.farewell());
                 }
                 break;
@@ -226,6 +222,10 @@ impl Shard {
         }
         let mut moved = cursor;
         let group = self.hub.group(key);
+        if !group.pending().is_empty() {
+            // They lie in the ring already: it would read them and be told them once more. Telling has it flushed again.
+            return ReadOn::Waits;
+        }
         // Whoever comes back with a cursor gets every update that there is; whoever was too slow, each member's newest.
         let next = if slow { group.next_conflated(&mut moved) } else { group.next_owed(&mut moved) };
         let Some(owed) = next else {
@@ -374,7 +374,8 @@ impl Shard {
 
 enum ReadOn {
     Update(Sent),
-    /// Nothing now: its mirror is coming, its window is full, or there is no update yet to tell a gap with.
+    /// Nothing now: its mirror is coming, its window is full, its group is to be told first, or there is no update yet to
+    /// tell a gap with.
     Waits,
     CaughtUp,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::stomp::{connect_stomp, subscribe};
 use super::{Driver, Peer, at, get, header, post, seq, text, upgrade};
 use crate::limits::UNTOLD_UPDATES_MAX;
+use crate::wire::websocket::frame::Opcode;
 
 /// Subscribers of group 3, one of each transport that parks.
 fn one_of_each(driver: &mut Driver) -> [Peer; 4] {
@@ -106,6 +107,30 @@ fn whoever_comes_between_the_turns_gets_each_update_once() {
     for (peer, owed) in [(live, &all[2..]), (replay, &all[..])] {
         driver.take_head(peer, "101");
         assert_eq!(driver.take_seqs(peer), owed, "{peer:?}");
+    }
+}
+
+#[test]
+fn whoever_reads_by_cursor_is_answered_before_its_groups_are_told() {
+    let mut driver = Driver::with(1, |limits| limits.fan_out_writes_max = 1);
+    driver.open_websocket(0, 3, "");
+    let peer = connect_stomp(&mut driver, 0, "");
+    // Its window is full with the first update: it is behind until that is acknowledged.
+    for group in [4, 5] {
+        driver.send(peer, subscribe(&group.to_string(), group, "ack:client\nprefetch-count:1\n"));
+        driver.publish(group, &at("alice", 1));
+        driver.publish(group, &at("alice", 2));
+    }
+    assert_eq!(driver.take_seqs(peer).len(), 2);
+    let publisher = driver.accept(0);
+    for turn in 0..3 {
+        // Some group of its own waits for a later turn, whichever is told in this one.
+        for group in [3, 4, 3, 5] {
+            driver.feed(publisher, post(group, &at("alice", turn)));
+        }
+        driver.feed(peer, [0x89, 0x80, 0, 0, 0, 0]);
+        driver.do_outputs(0);
+        assert_eq!(driver.take_frames(peer), [(Opcode::Pong, Vec::new())], "turn {turn}");
     }
 }
 
