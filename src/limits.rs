@@ -123,8 +123,8 @@ pub const ANSWER_BYTES_PER_FLUSH_MAX: usize = 1024 * 1024;
 /// everybody of all groups was told, 40 ms with 10,000 subscribers.
 pub const FAN_OUT_WRITES_PER_TURN_MAX: usize = 512;
 
-/// Updates that may wait for a later turn to be told; past it a turn tells everything, and reads nobody meanwhile, for what is
-/// read faster than it is told would pile up.
+/// Updates that may wait for a later turn to be told; a turn goes on telling until no more do, and reads nobody meanwhile, for
+/// what is read faster than it is told would pile up.
 pub const UNTOLD_UPDATES_MAX: usize = 4096;
 
 /// How long a mirror of another shard's group outlives its last local subscriber, so that a client that polls

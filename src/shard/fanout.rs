@@ -90,7 +90,7 @@ pub(super) struct FanOut {
     settled: u64,
     /// Whom so much was given to that it is written to before anybody else is told.
     long: Option<ConnId>,
-    /// Writes of this turn.
+    /// Writes of this turn, those that what was queued leads to with them.
     writes: usize,
 }
 
@@ -278,6 +278,7 @@ impl Shard {
             let Some(owed) = self.hub.group(key).next_owed(&mut cursor) else { continue };
             let (update, gap) = (owed.update.clone(), owed.gap);
             self.answer_poll(id, &update, gap);
+            self.fan.writes += 1;
         }
         false
     }
@@ -399,6 +400,7 @@ impl Shard {
             let bytes = self.fan.frames.piece(index).len() as u32;
             out.push_owed(Owed { update: update.clone(), sub, gap: false, bytes });
         }
+        self.fan.writes += usize::from(!out.blocked);
         self.mark_dirty(id);
         self.bound_queue(id);
         self.note_held(id);

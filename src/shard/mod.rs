@@ -334,7 +334,7 @@ impl Shard {
                 let (conn, bytes) = self.in_flight()?;
                 return Some(Output::Write { conn, bytes });
             }
-            // Both can number updates, which are told before anything else is done.
+            // Both can number updates, which are told, or left to the next turn, before anything else is done.
             if self.bury() || self.resume() {
                 continue;
             }

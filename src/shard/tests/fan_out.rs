@@ -135,6 +135,44 @@ fn whoever_reads_by_cursor_is_answered_before_its_groups_are_told() {
 }
 
 #[test]
+fn goodbye_goes_behind_what_is_still_to_be_told() {
+    let mut driver = Driver::with(1, |limits| limits.fan_out_writes_max = 1);
+    driver.open_websocket(0, 3, "");
+    let peer = driver.open_websocket(0, 4, "");
+    let window = Duration::from_secs(5);
+    driver.shards[0].handle_drain(window);
+    for group in [3, 4] {
+        let publisher = driver.accept(0);
+        driver.feed(publisher, post(group, &at("alice", 1)));
+    }
+    driver.set_clock(driver.now.tick.after(window));
+    driver.shards[0].handle_timeout();
+    driver.do_outputs(0);
+    assert_eq!(driver.take(peer), b"", "the other group was told first");
+    driver.run();
+    let opcodes: Vec<_> = driver.take_frames(peer).into_iter().map(|(opcode, _)| opcode).collect();
+    assert_eq!(opcodes, [Opcode::Text, Opcode::Close]);
+    assert!(driver.sockets[peer.0].shut);
+}
+
+#[test]
+fn updates_that_are_queued_count_as_the_writes_that_they_lead_to() {
+    let mut driver = Driver::with(1, |limits| limits.fan_out_writes_max = 1);
+    // What a connection of several subscriptions, or one that acknowledges, is told goes through a queue of its own.
+    let peers = [(3, 13), (4, 14)].map(|(group, other)| {
+        let peer = connect_stomp(&mut driver, 0, "");
+        driver.send(peer, [subscribe("a", group, ""), subscribe("b", other, "")].concat());
+        peer
+    });
+    let publisher = driver.accept(0);
+    driver.feed(publisher, [post(3, &at("alice", 1)), post(4, &at("alice", 1))].concat());
+    for told in [[1, 0], [0, 1]] {
+        driver.do_outputs(0);
+        assert_eq!(peers.map(|peer| driver.take_seqs(peer).len()), told);
+    }
+}
+
+#[test]
 fn what_is_left_to_tell_is_bounded() {
     for (updates, told) in [(UNTOLD_UPDATES_MAX, 0), (UNTOLD_UPDATES_MAX + 1, UNTOLD_UPDATES_MAX + 1)] {
         let mut driver = Driver::with(1, |limits| limits.fan_out_writes_max = 1);
