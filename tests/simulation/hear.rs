@@ -64,7 +64,8 @@ impl Life {
             Heard::Event(update) => self.hear_update(index, &update),
             Heard::Text(text) => self.hear_text(index, &text),
             Heard::Ping(payload) => {
-                if self.peers[index].is_well() {
+                // It may have closed its side before it read this.
+                if self.peers[index].is_well() && !self.world.sockets[index].finished {
                     self.world.send(index, &frame(0x8a, &payload));
                 }
             }
@@ -440,7 +441,7 @@ impl Life {
                 self.world.finish(index);
                 did = true;
             }
-            if !self.peers[index].is_well() {
+            if !self.peers[index].is_well() || self.world.sockets[index].finished {
                 continue;
             }
             match self.peers[index].kind {
