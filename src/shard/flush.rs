@@ -1,4 +1,5 @@
-//! One connection's own queue to its socket: once a turn, in one write.
+//! One connection's own queue to its socket, in one write: once a turn before groups are told, and again behind what that
+//! left in it.
 //!
 //! What goes out is laid into one scratch buffer in the order of the queue; updates are encoded only now. Subscribers
 //! that are behind read their updates from the group's ring here, as far as the buffer reaches, so a replay takes no

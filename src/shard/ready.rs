@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::location::{Change, Update};
 
-/// How many answers are kept: a busy server has more groups than this, but copies where it matters, in the busiest.
+/// How many answers are kept: a busy server has more groups than this, but copies where it matters, in the busiest. Of some
+/// 300 bytes each, and their updates, they are no part of what is counted against `--max-held-bytes`.
 const SLOTS: usize = 64;
 const _: () = assert!(SLOTS.is_power_of_two());
 
