@@ -282,11 +282,10 @@ impl Hub {
     pub fn apply(&mut self, key: GroupKey, update: Arc<Update>) {
         debug_assert!(!self.is_home(key), "a group at home is told nothing");
         self.prepare(key);
-        if self.entries[key.index()].group.apply(update) {
-            self.mark_dirty(key, 1);
-        } else {
-            self.reclaim_list(key);
-        }
+        let group = &mut self.entries[key.index()].group;
+        let untold = group.pending().len();
+        group.apply(update);
+        self.note_untold(key, untold);
         self.note_held(key);
     }
 
@@ -414,10 +413,7 @@ impl Hub {
             self.members = self.members + entry.group.members() - members;
             self.highest = self.highest.max(entry.group.cursor());
         }
-        match entry.group.pending().len() - untold {
-            0 => self.reclaim_list(key),
-            more => self.mark_dirty(key, more),
-        }
+        self.note_untold(key, untold);
         self.note_held(key);
         // A member may be on its own from now on.
         self.look_by(key, now.tick.after(self.member_ttl));
@@ -472,10 +468,7 @@ impl Hub {
         }
         self.members = self.members + entry.group.members() - members;
         self.highest = self.highest.max(entry.group.cursor());
-        match entry.group.pending().len() - untold {
-            0 => self.reclaim_list(key),
-            more => self.mark_dirty(key, more),
-        }
+        self.note_untold(key, untold);
         self.note_held(key);
         next_due
     }
@@ -487,10 +480,16 @@ impl Hub {
         self.held.change(before, *held_bytes);
     }
 
-    /// Notes that a group has so many more updates to fan out.
-    fn mark_dirty(&mut self, key: GroupKey, more: usize) {
-        self.untold += more;
-        if !std::mem::replace(&mut self.entries[key.index()].is_dirty, true) {
+    /// Notes what a group has to fan out, of which `before` were noted already; one that has nothing gives back the list that
+    /// it was lent.
+    fn note_untold(&mut self, key: GroupKey, before: usize) {
+        let entry = &mut self.entries[key.index()];
+        let pending = entry.group.pending().len();
+        self.untold += pending - before;
+        if pending == 0 {
+            let list = self.take_pending(key);
+            self.give_back_pending(list);
+        } else if !std::mem::replace(&mut entry.is_dirty, true) {
             self.dirty.push_back(key);
         }
     }
@@ -505,14 +504,6 @@ impl Hub {
             && let Some(list) = self.spare.pop()
         {
             *pending = list;
-        }
-    }
-
-    /// Takes the list back from a group that had nothing to put into it.
-    fn reclaim_list(&mut self, key: GroupKey) {
-        if self.group(key).pending().is_empty() {
-            let list = self.take_pending(key);
-            self.give_back_pending(list);
         }
     }
 
