@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use geoloop::ids::Transport;
 use geoloop::load::figures::{Failure, RunFigures};
-use geoloop::load::plan::{Kind, LoadPlan, Stage, Stages};
+use geoloop::load::plan::{Kind, LoadPlan, Pace, Stage, Stages};
 use geoloop::load::play::play;
 
 use crate::fake::{Fake, Reply, Request};
@@ -30,7 +30,7 @@ fn kinds() -> [Kind; 5] {
         Kind::Fanout {
             users: 3,
             groups: 2,
-            publishes_per_second: 100.0,
+            pace: Pace::PerSecond(100.0),
             warm_up: MOMENT,
             duration: MOMENT,
             interval: Duration::from_millis(20),
@@ -38,7 +38,7 @@ fn kinds() -> [Kind; 5] {
         Kind::Idle { users: 3, groups: 2, connects_per_second: 1000.0, duration: MOMENT },
         Kind::Churn {
             groups: 2,
-            connects_per_second: 50.0,
+            pace: Pace::PerSecond(50.0),
             duration: MOMENT,
             stay: Duration::from_millis(20),
         },
@@ -295,7 +295,7 @@ fn server_that_drains_in_the_middle_loses_nobody_an_update() {
         let kind = Kind::Fanout {
             users: 6,
             groups: 2,
-            publishes_per_second: 100.0,
+            pace: Pace::PerSecond(100.0),
             warm_up: MOMENT,
             duration: Duration::from_millis(1500),
             interval: Duration::from_millis(50),

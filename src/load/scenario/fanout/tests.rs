@@ -22,7 +22,7 @@ impl Stage {
             transport,
             subscribers: 1,
             groups: 1,
-            publishes_per_second: 1e6,
+            pace: Pace::PerSecond(1e6),
             warm_up: Duration::from_secs(60),
             duration: Duration::from_secs(60),
             interval: Duration::from_millis(1),
