@@ -184,13 +184,7 @@ pub fn play(
                 Pace::PerSecond(rate) => Coming::PerSecond { visits: plan.kind.visits(), rate },
                 Pace::InFlight(visitors) => Coming::Following { visitors, duration: *duration },
             };
-            let plan = VisitsPlan {
-                transport,
-                coming,
-                stay: Some(*stay),
-                groups: *groups,
-                host,
-            };
+            let plan = VisitsPlan { transport, coming, stay: Some(*stay), groups: *groups, host };
             play_visits(&mut setting.run()?, plan, None)
         }
         Kind::Ask { users, groups, in_flight, warm_up, duration } => {

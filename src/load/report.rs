@@ -703,6 +703,38 @@ mod tests {
     }
 
     #[test]
+    fn closed_loop_prints_what_an_operation_costs() {
+        let figures = RunFigures {
+            seconds: 2.0,
+            vus_max: 4,
+            http_reqs: 10,
+            iterations: 5,
+            delivered: 3_590_000,
+            ..RunFigures::default()
+        };
+        let closed = |scenario, server| RunReport {
+            in_flight: Some(8),
+            server,
+            ..run(scenario, Transport::Stomp, 4, figures.clone())
+        };
+        let told = printed(&closed("fanout", Some(server())));
+        let begun = "     fanout, stomp, 4 users at 127.0.0.1:8080, 2s\n     a closed loop of 8 in flight: times count from \
+                     the write\n\n";
+        assert!(told.starts_with(begun), "{told}");
+        let each = "3590000, 1795000.0/s, 10.000µs of the server's CPU for each, 1.000 system calls\n";
+        assert!(told.contains(&format!("     deliveries..................: {each}")), "{told}");
+        let uncounted = ServerSide { counts: None, ..server() };
+        let told = printed(&closed("churn", Some(uncounted)));
+        assert!(told.contains(": 5, 2.5/s, 7180000.000µs of the server's CPU for each\n"), "{told}");
+        let told = printed(&closed("ask", None));
+        assert!(told.contains("     requests.........: 10, 5.0/s\n"), "{told}");
+        let nothing = RunReport { figures: RunFigures::default(), ..closed("ask", Some(server())) };
+        let told = serde_json::to_value(&nothing).unwrap();
+        assert_eq!(told["operations"]["server_cpu_us"], serde_json::Value::Null);
+        assert_eq!(told["operations"]["per_second"], 0.0);
+    }
+
+    #[test]
     fn idle_connections_are_printed_with_how_long_they_took_to_open() {
         let figures = RunFigures {
             seconds: 2.0,

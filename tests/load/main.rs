@@ -7,6 +7,7 @@
 mod harness;
 
 mod bytes;
+mod closed;
 mod command_line;
 mod fake;
 mod faults;

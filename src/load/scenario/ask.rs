@@ -88,11 +88,7 @@ impl Ask {
     #[must_use]
     pub const fn may_have(self, status: u16) -> bool {
         match self {
-            Self::Current(None)
-            | Self::Newest
-            | Self::Long { .. }
-            | Self::LongSince(..)
-            | Self::Cursor => {
+            Self::Current(None) | Self::Newest | Self::Long { .. } | Self::LongSince(..) | Self::Cursor => {
                 matches!(status, 200 | 204)
             }
             Self::Current(Some(_)) => matches!(status, 200 | 204 | 304),

@@ -461,9 +461,9 @@ impl Asking {
     fn sweep(&mut self, driver: &mut Driver<Wake>) {
         for number in 0..self.next_to_open {
             let since = match self.users[number].doing {
-                Doing::Connecting { since }
-                | Doing::Publishing { since }
-                | Doing::Asking { since, .. } => since,
+                Doing::Connecting { since } | Doing::Publishing { since } | Doing::Asking { since, .. } => {
+                    since
+                }
                 Doing::Ready { .. } | Doing::Gone => continue,
             };
             if is_overdue(driver, since) {
@@ -554,5 +554,119 @@ impl Scenario for Asking {
 
     fn is_done(&self) -> bool {
         self.phase == Phase::Quiet
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    const UPDATE: &str = r#"{"seq":7,"member":"u0","x":GROUP,"y":NUMBER,"at":1}"#;
+
+    /// Two users of one group who are connected, told everything by calls in place of a server.
+    struct Stage {
+        asking: Asking,
+        driver: Driver<Wake>,
+        /// Takes connections, and says nothing.
+        _server: TcpListener,
+    }
+
+    impl Stage {
+        fn set() -> Self {
+            let server = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut driver = Driver::new(server.local_addr().unwrap(), 1).unwrap();
+            let (warm_up, duration) = (Duration::from_secs(60), Duration::from_secs(60));
+            let plan =
+                AskingPlan { users: 2, groups: 1, in_flight: 2, warm_up, duration, host: String::new() };
+            let mut asking = Asking::start(&mut driver, plan);
+            for user in 0..2 {
+                let conn = asking.users[user].conn.expect("it was opened");
+                asking.handle_connected(&mut driver, conn, user as u32);
+            }
+            Self { asking, driver, _server: server }
+        }
+
+        fn begin(&mut self) {
+            assert_eq!(self.asking.phase, Phase::Asking);
+            self.asking.handle_wake(&mut self.driver, Wake::Begin, 0);
+        }
+
+        fn answer(&mut self, user: u32, number: u64, seq: u64, keep_alive: bool) {
+            let update = UPDATE.replace("GROUP", &self.asking.groups[0].id.to_string());
+            let update = update.replace("NUMBER", &number.to_string());
+            let body = update.replace("\"seq\":7", &format!("\"seq\":{seq}"));
+            let (body, etag) = (body.as_bytes(), Seq::new(seq));
+            let answer = Answer { status: 200, body, location_seq: None, etag, keep_alive };
+            let conn = self.asking.users[user as usize].conn.expect("it is connected");
+            self.asking.handle_heard(&mut self.driver, conn, user, Heard::Answer(answer));
+        }
+
+        #[track_caller]
+        fn expect(&self, user: usize, left: Option<usize>) {
+            let found = match self.asking.users[user].doing {
+                Doing::Asking { left, .. } => Some(left),
+                _ => None,
+            };
+            assert_eq!(found, left, "{:?}", self.asking.users[user].doing);
+            assert_eq!(self.driver.figures.failures.total(), 0, "{:?}", self.driver.figures.failures);
+        }
+    }
+
+    #[test]
+    fn nobody_asks_before_the_group_has_its_location() {
+        let mut stage = Stage::set();
+        assert_eq!(stage.asking.phase, Phase::Opening);
+        assert!(matches!(stage.asking.users[0].doing, Doing::Publishing { .. }));
+        assert!(matches!(stage.asking.users[1].doing, Doing::Ready { .. }));
+        stage.answer(0, 0, 7, true);
+        stage.begin();
+        stage.expect(0, Some(2));
+        stage.expect(1, Some(2));
+    }
+
+    #[test]
+    fn next_requests_follow_the_last_answer_of_those_before() {
+        let mut stage = Stage::set();
+        stage.answer(0, 0, 7, true);
+        stage.begin();
+        stage.answer(1, 0, 7, true);
+        stage.expect(1, Some(1));
+        stage.answer(1, 0, 7, true);
+        stage.expect(1, Some(2));
+        assert_eq!(stage.driver.figures.delivered, 2);
+    }
+
+    #[test]
+    fn requests_behind_a_last_answer_are_sent_anew() {
+        let mut stage = Stage::set();
+        stage.answer(0, 0, 7, true);
+        stage.begin();
+        let before = stage.asking.users[1].conn;
+        stage.answer(1, 0, 7, false);
+        stage.expect(1, Some(1));
+        assert_ne!(stage.asking.users[1].conn, before);
+    }
+
+    #[test]
+    fn location_is_published_anew_before_its_member_leaves() {
+        let mut stage = Stage::set();
+        stage.answer(0, 0, 7, true);
+        stage.begin();
+        stage.asking.groups[0].publish_due = 0;
+        (0..2).for_each(|_| stage.answer(0, 0, 7, true));
+        assert!(matches!(stage.asking.users[0].doing, Doing::Publishing { .. }));
+        // Until it is answered, others may be told of the one or the other.
+        stage.answer(1, 1, 8, true);
+        stage.answer(0, 1, 8, true);
+        stage.answer(1, 1, 8, true);
+        stage.expect(0, Some(2));
+        stage.expect(1, Some(2));
+        assert_eq!(stage.driver.figures.delivered, 4);
+        // What was asked for since then is owed the newer one.
+        stage.answer(1, 0, 7, true);
+        stage.asking.finish(&mut stage.driver);
+        assert_eq!(stage.driver.figures.failures.count(Failure::Stale), 1);
     }
 }

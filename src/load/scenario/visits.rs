@@ -127,7 +127,8 @@ impl Visits {
             subscription: Subscription::new(plan.transport),
             asked: 0,
         };
-        let (Coming::PerSecond { visits: places, .. } | Coming::Following { visitors: places, .. }) = plan.coming;
+        let (Coming::PerSecond { visits: places, .. } | Coming::Following { visitors: places, .. }) =
+            plan.coming;
         let visits = Self {
             began: driver.now(),
             visitors: (0..places).map(visitor).collect(),
