@@ -4,7 +4,7 @@
 //! together. One that publishes over WebSocket is told of its group's updates too, and counts as one more subscriber. A
 //! publish says its group and its number (`x` and `y`), so whoever hears it knows whether it is right there and when it was
 //! meant to be sent. The schedule of publishes at a rate is fixed beforehand: one that waits, waits in the figures. Of
-//! publishes in a [`window`] each is meant to be sent when one before is over.
+//! publishes in a window each is meant to be sent when one before is over.
 //!
 //! ```text
 //! Opening -> Publishing (warm-up) -> Settling -> Quiet -> Publishing (measured) -> Settling -> Quiet
