@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::ids::Transport;
 use crate::load::plan::{
-    DURATION_MAX, GRACE, Kind, LoadPlan, STAGES_MAX, Stage, Stages, USERS_MAX, VISITS_MAX, WAIT,
+    DURATION_MAX, GRACE, IN_FLIGHT_MAX, Kind, LoadPlan, Pace, STAGES_MAX, Stage, Stages, USERS_MAX,
+    VISITS_MAX, WAIT,
 };
 use crate::study::StudyPlan;
 
@@ -27,15 +28,18 @@ const DURATION_MIN: Duration = Duration::from_millis(1);
 /// The shortest time between two polls of a user: below it a poll is due before the last one can be answered.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
+/// From one short poll of a user to its next, if nothing else is said.
+const INTERVAL: Duration = Duration::from_secs(3);
+
 #[derive(Debug, clap::Args)]
 pub(super) struct LoadOptions {
     /// What users do: seed (the published minute), ramp (come, one round, go), fanout (publishes at a fixed rate to
     /// subscribers), idle (connections that do nothing; a short poller whose connection the server ends connects and polls
-    /// again), churn (connections that come and go)
+    /// again), churn (connections that come and go), ask (short polls one behind the other, as quickly as they are answered)
     #[arg(long, value_name = "NAME", default_value = "seed")]
     scenario: String,
 
-    /// short_poll, long_poll, sse, websocket or stomp [default: all five, one after the other]
+    /// short_poll, long_poll, sse, websocket or stomp [default: all that the scenario has, one after the other]
     #[arg(long, value_name = "NAME", value_parser = transport)]
     transport: Option<Transport>,
 
@@ -63,7 +67,7 @@ pub(super) struct LoadOptions {
     #[arg(long, value_name = "DURATION")]
     within: Option<Text<Duration>>,
 
-    /// fanout, idle, churn: groups that users are spread over [default: 10]
+    /// fanout, idle, churn, ask: groups that users are spread over [default: 10]
     #[arg(long, value_name = "N")]
     groups: Option<usize>,
 
@@ -71,11 +75,16 @@ pub(super) struct LoadOptions {
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
 
-    /// fanout, idle, churn: how long is measured, at least 1ms [default: 10s]
+    /// In place of a rate, so many at a time, each followed at once by the next (a closed loop). fanout: publishes until all have
+    /// heard of them, churn: connections, ask: requests of one write of each user [default: none; ask: 1]
+    #[arg(long, value_name = "N")]
+    in_flight: Option<usize>,
+
+    /// fanout, idle, churn, ask: how long is measured, at least 1ms [default: 10s]
     #[arg(long, value_name = "DURATION")]
     duration: Option<Text<Duration>>,
 
-    /// fanout: how long is published before that [default: 2s]
+    /// fanout, ask: how long it goes on before that [default: 2s]
     #[arg(long, value_name = "DURATION")]
     warm_up: Option<Text<Duration>>,
 
@@ -83,7 +92,7 @@ pub(super) struct LoadOptions {
     #[arg(long, value_name = "DURATION")]
     interval: Option<Text<Duration>>,
 
-    /// churn: how long a connection stays [default: 1s]
+    /// churn: how long a connection stays [default: 1s; with --in-flight 0s]
     #[arg(long, value_name = "DURATION")]
     stay: Option<Text<Duration>>,
 
@@ -128,7 +137,42 @@ impl StudyOptions {
 impl LoadOptions {
     /// The plan, with each scenario's own defaults.
     pub(super) fn plan(mut self) -> Result<LoadPlan, ConfigError> {
-        let kind = match self.scenario.as_str() {
+        let kind = self.take_kind()?;
+        let is_closed = self.in_flight.is_some() && kind.in_flight().is_some();
+        let with = if is_closed { " with --in-flight" } else { "" };
+        let scenario = format!("the scenario {}{with}", self.scenario);
+        if let Some(flag) = self.left_over(&kind) {
+            return Err(usage(format!("--{flag} means nothing to {scenario}")));
+        }
+        if let Some(transport) = self.transport.filter(|transport| !kind.takes(*transport)) {
+            return Err(usage(format!("{scenario} is not played with {}", transport.label())));
+        }
+        let connections = kind.connections_max();
+        if connections > USERS_MAX {
+            return Err(usage(format!("{connections} connections at once are over the limit, {USERS_MAX}")));
+        }
+        let visits = kind.visits();
+        if visits > VISITS_MAX {
+            return Err(usage(format!("{visits} connections in all are over the limit, {VISITS_MAX}")));
+        }
+        if let Kind::Fanout { pace: Pace::PerSecond(rate), duration, .. } = &kind
+            && rate * duration.as_secs_f64() < 1.0
+        {
+            return Err(usage(format!("at rate {rate} nothing is published in a duration of {duration:?}")));
+        }
+        if self.pid == Some(0) {
+            return Err(ConfigError::Below { name: "pid", value: 0, min: 1 });
+        }
+        let Self { target, transport, pid, json, seed, .. } = self;
+        Ok(LoadPlan { target, transport, kind, pid, json, seed })
+    }
+
+    fn take_kind(&mut self) -> Result<Kind, ConfigError> {
+        if self.rate.is_some() && self.in_flight.is_some() {
+            let why = "a rate waits for nobody, and what is in flight is waited for";
+            return Err(usage(format!("--rate and --in-flight exclude each other: {why}")));
+        }
+        Ok(match self.scenario.as_str() {
             "seed" => Kind::Seed {
                 stages: self.take_stages()?,
                 grace: taken("grace", &mut self.grace, GRACE)?,
@@ -141,8 +185,8 @@ impl LoadOptions {
             "fanout" => Kind::Fanout {
                 users: self.take_users(1000)?,
                 groups: self.take_groups()?,
-                publishes_per_second: self.take_rate(10.0)?,
-                warm_up: taken("warm-up", &mut self.warm_up, Duration::from_secs(2))?,
+                pace: self.take_pace(10.0)?,
+                warm_up: self.take_warm_up()?,
                 duration: self.take_duration()?,
                 interval: self.take_interval()?,
             },
@@ -152,45 +196,34 @@ impl LoadOptions {
                 connects_per_second: self.take_rate(1000.0)?,
                 duration: self.take_duration()?,
             },
-            "churn" => Kind::Churn {
+            "churn" => {
+                let stay = if self.in_flight.is_some() { Duration::ZERO } else { Duration::from_secs(1) };
+                Kind::Churn {
+                    groups: self.take_groups()?,
+                    pace: self.take_pace(100.0)?,
+                    duration: self.take_duration()?,
+                    stay: taken("stay", &mut self.stay, stay)?,
+                }
+            }
+            "ask" => Kind::Ask {
+                users: self.take_users(1000)?,
                 groups: self.take_groups()?,
-                connects_per_second: self.take_rate(100.0)?,
+                in_flight: self.in_flight()?.unwrap_or(1),
+                warm_up: self.take_warm_up()?,
                 duration: self.take_duration()?,
-                stay: taken("stay", &mut self.stay, Duration::from_secs(1))?,
             },
             other => {
                 return Err(usage(format!(
-                    "scenario {other:?} is none of seed, ramp, fanout, idle and churn"
+                    "scenario {other:?} is none of seed, ramp, fanout, idle, churn and ask"
                 )));
             }
-        };
-        if let Some(flag) = self.left_over() {
-            return Err(usage(format!("--{flag} means nothing to the scenario {}", self.scenario)));
-        }
-        let connections = kind.connections_max();
-        if connections > USERS_MAX {
-            return Err(usage(format!("{connections} connections at once are over the limit, {USERS_MAX}")));
-        }
-        let visits = kind.visits();
-        if visits > VISITS_MAX {
-            return Err(usage(format!("{visits} connections in all are over the limit, {VISITS_MAX}")));
-        }
-        if let Kind::Fanout { publishes_per_second, duration, .. } = &kind
-            && publishes_per_second * duration.as_secs_f64() < 1.0
-        {
-            let rate = publishes_per_second;
-            return Err(usage(format!("at rate {rate} nothing is published in a duration of {duration:?}")));
-        }
-        if self.pid == Some(0) {
-            return Err(ConfigError::Below { name: "pid", value: 0, min: 1 });
-        }
-        let Self { target, transport, pid, json, seed, .. } = self;
-        Ok(LoadPlan { target, transport, kind, pid, json, seed })
+        })
     }
 
-    /// A flag that was given and not taken.
-    fn left_over(&self) -> Option<&'static str> {
+    /// A flag that was given and not taken. What is in flight is left where it was given, for it says what others mean.
+    fn left_over(&self, kind: &Kind) -> Option<&'static str> {
         let given = [
+            ("in-flight", self.in_flight.is_some() && kind.in_flight().is_none()),
             ("users", self.users.is_some()),
             ("stages", self.stages.is_some()),
             ("grace", self.grace.is_some()),
@@ -230,13 +263,40 @@ impl LoadOptions {
         Err(usage(format!("rate {rate} is not between {RATE_MIN} and {RATE_MAX}")))
     }
 
+    /// What is in flight, or a rate.
+    fn take_pace(&mut self, per_second: f64) -> Result<Pace, ConfigError> {
+        match self.in_flight()? {
+            Some(in_flight) => Ok(Pace::InFlight(in_flight)),
+            None => self.take_rate(per_second).map(Pace::PerSecond),
+        }
+    }
+
+    fn in_flight(&self) -> Result<Option<usize>, ConfigError> {
+        let name = "in-flight";
+        match self.in_flight {
+            Some(0) => Err(ConfigError::Below { name, value: 0, min: 1 }),
+            Some(value) if value > IN_FLIGHT_MAX => {
+                Err(ConfigError::Above { name, value, max: IN_FLIGHT_MAX })
+            }
+            in_flight => Ok(in_flight),
+        }
+    }
+
+    fn take_warm_up(&mut self) -> Result<Duration, ConfigError> {
+        taken("warm-up", &mut self.warm_up, Duration::from_secs(2))
+    }
+
     fn take_duration(&mut self) -> Result<Duration, ConfigError> {
         let duration = taken("duration", &mut self.duration, Duration::from_secs(10))?;
         at_least("duration", duration, DURATION_MIN)
     }
 
+    /// Nobody polls where publishes are in flight.
     fn take_interval(&mut self) -> Result<Duration, ConfigError> {
-        let interval = taken("interval", &mut self.interval, Duration::from_secs(3))?;
+        if self.in_flight.is_some() {
+            return Ok(INTERVAL);
+        }
+        let interval = taken("interval", &mut self.interval, INTERVAL)?;
         at_least("interval", interval, INTERVAL_MIN)
     }
 }
@@ -351,7 +411,7 @@ mod tests {
         let fanout = Kind::Fanout {
             users: 1000,
             groups: 10,
-            publishes_per_second: 10.0,
+            pace: Pace::PerSecond(10.0),
             warm_up: seconds(2),
             duration: seconds(10),
             interval: seconds(3),
@@ -360,8 +420,22 @@ mod tests {
         let idle = Kind::Idle { users: 1000, groups: 10, connects_per_second: 1000.0, duration: seconds(10) };
         check("--scenario idle", &idle);
         let churn =
-            Kind::Churn { groups: 10, connects_per_second: 100.0, duration: seconds(10), stay: seconds(1) };
+            Kind::Churn { groups: 10, pace: Pace::PerSecond(100.0), duration: seconds(10), stay: seconds(1) };
         check("--scenario churn", &churn);
+        let (warm_up, duration) = (seconds(2), seconds(10));
+        let ask = Kind::Ask { users: 1000, groups: 10, in_flight: 1, warm_up, duration };
+        check("--scenario ask", &ask);
+    }
+
+    #[test]
+    fn what_is_in_flight_takes_the_place_of_a_rate() {
+        let (groups, warm_up, duration, pace) = (10, seconds(2), seconds(10), Pace::InFlight(8));
+        let fanout = Kind::Fanout { users: 1000, groups, pace, warm_up, duration, interval: seconds(3) };
+        check("--scenario fanout --in-flight 8", &fanout);
+        let churn = Kind::Churn { groups, pace, duration, stay: seconds(0) };
+        check("--scenario churn --in-flight 8", &churn);
+        let ask = Kind::Ask { users: 3, groups, in_flight: 8, warm_up, duration };
+        check("--scenario ask --in-flight 8 --users 3", &ask);
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub const VISITS_MAX: usize = 2_000_000;
 /// Most users of one run: what descriptors a process may have (20,000 on many machines) leave room for.
 pub const USERS_MAX: usize = 19_000;
 
+/// Most operations under way at a time: that many requests of one write are a megabyte.
+pub const IN_FLIGHT_MAX: usize = 10_000;
+
 /// One run of the load tool, as asked for; checked, so that nobody has to check again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadPlan {
@@ -42,6 +45,16 @@ pub struct LoadPlan {
     /// What chance begins with: groups, keys and masks. The time, if none is named: a run that draws the groups of one before
     /// it meets what that left there.
     pub seed: Option<u64>,
+}
+
+/// What the next of something waits for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// Its time: there are so many a second, whatever becomes of those before (an open loop).
+    PerSecond(f64),
+    /// The end of one before: there are so many at a time, and it follows at once (a closed loop). It shows what an
+    /// operation costs and how many there can be, not how long users wait who come when they like.
+    InFlight(usize),
 }
 
 /// What users do.
@@ -63,14 +76,14 @@ pub enum Kind {
         /// In what time all of them have come, evenly.
         within: Duration,
     },
-    /// Subscribers, and publishes at a fixed rate.
+    /// Subscribers, and publishes at a pace.
     Fanout {
         /// Subscribers.
         users: usize,
         /// Groups that they are spread over.
         groups: usize,
-        /// Publishes a second to all groups together.
-        publishes_per_second: f64,
+        /// That of publishes, to all groups together.
+        pace: Pace,
         /// How long is published before it counts.
         warm_up: Duration,
         /// How long it counts.
@@ -93,12 +106,25 @@ pub enum Kind {
     Churn {
         /// Groups that they are spread over.
         groups: usize,
-        /// How many come a second.
-        connects_per_second: f64,
+        /// That of their coming.
+        pace: Pace,
         /// How long they come.
         duration: Duration,
         /// How long each stays.
         stay: Duration,
+    },
+    /// Connections on each of which short polls follow each other as quickly as they are answered.
+    Ask {
+        /// How many.
+        users: usize,
+        /// Groups that they are spread over.
+        groups: usize,
+        /// Requests that each sends in one write, once those of its write before are answered.
+        in_flight: usize,
+        /// How long they ask before it counts.
+        warm_up: Duration,
+        /// How long it counts.
+        duration: Duration,
     },
 }
 
@@ -112,6 +138,39 @@ impl Kind {
             Self::Fanout { .. } => "fanout",
             Self::Idle { .. } => "idle",
             Self::Churn { .. } => "churn",
+            Self::Ask { .. } => "ask",
+        }
+    }
+
+    /// How many operations are under way at a time, if that is what paces it: on each connection those of `ask`, in all those
+    /// of the others.
+    #[must_use]
+    pub const fn in_flight(&self) -> Option<usize> {
+        match self {
+            Self::Ask { in_flight, .. }
+            | Self::Fanout { pace: Pace::InFlight(in_flight), .. }
+            | Self::Churn { pace: Pace::InFlight(in_flight), .. } => Some(*in_flight),
+            Self::Fanout { pace: Pace::PerSecond(_), .. }
+            | Self::Churn { pace: Pace::PerSecond(_), .. }
+            | Self::Seed { .. }
+            | Self::Ramp { .. }
+            | Self::Idle { .. } => None,
+        }
+    }
+
+    /// Whether it can be played with this transport. Short polls alone are answered by what is there, so nothing else is
+    /// asked for in a closed loop; and nobody can tell when a short poller is to have heard of a publish.
+    #[must_use]
+    pub const fn takes(&self, transport: Transport) -> bool {
+        let is_short_poll = matches!(transport, Transport::ShortPoll);
+        match self {
+            Self::Ask { .. } => is_short_poll,
+            Self::Fanout { pace: Pace::InFlight(_), .. } => !is_short_poll,
+            Self::Fanout { pace: Pace::PerSecond(_), .. }
+            | Self::Seed { .. }
+            | Self::Ramp { .. }
+            | Self::Idle { .. }
+            | Self::Churn { .. } => true,
         }
     }
 
@@ -120,9 +179,11 @@ impl Kind {
     pub fn users_max(&self) -> usize {
         match self {
             Self::Fanout { users, .. } => *users,
-            Self::Seed { .. } | Self::Ramp { .. } | Self::Idle { .. } | Self::Churn { .. } => {
-                self.connections_max()
-            }
+            Self::Seed { .. }
+            | Self::Ramp { .. }
+            | Self::Idle { .. }
+            | Self::Churn { .. }
+            | Self::Ask { .. } => self.connections_max(),
         }
     }
 
@@ -131,25 +192,29 @@ impl Kind {
     pub fn connections_max(&self) -> usize {
         match self {
             Self::Seed { stages, .. } => stages.users_max(),
-            Self::Ramp { users, .. } | Self::Idle { users, .. } => *users,
+            Self::Ramp { users, .. } | Self::Idle { users, .. } | Self::Ask { users, .. } => *users,
             Self::Fanout { users, groups, .. } => users + groups,
-            Self::Churn { connects_per_second, stay, duration, .. } => {
+            Self::Churn { pace: Pace::PerSecond(connects), stay, duration, .. } => {
                 let overlap = stay.min(duration).as_secs_f64() + 1.0;
-                (connects_per_second * overlap).ceil() as usize
+                (connects * overlap).ceil() as usize
             }
+            Self::Churn { pace: Pace::InFlight(visitors), .. } => *visitors,
         }
     }
 
-    /// The connections that are made in all.
+    /// The connections that are remembered to the end: all that are made, where nobody takes the place of one that has gone.
     #[must_use]
     pub fn visits(&self) -> usize {
         match self {
-            Self::Churn { connects_per_second, duration, .. } => {
-                (connects_per_second * duration.as_secs_f64()).ceil() as usize
+            Self::Churn { pace: Pace::PerSecond(connects), duration, .. } => {
+                (connects * duration.as_secs_f64()).ceil() as usize
             }
-            Self::Seed { .. } | Self::Ramp { .. } | Self::Fanout { .. } | Self::Idle { .. } => {
-                self.connections_max()
-            }
+            Self::Churn { pace: Pace::InFlight(_), .. }
+            | Self::Seed { .. }
+            | Self::Ramp { .. }
+            | Self::Fanout { .. }
+            | Self::Idle { .. }
+            | Self::Ask { .. } => self.connections_max(),
         }
     }
 }

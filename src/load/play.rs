@@ -8,15 +8,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::clock::Clock;
 use crate::ids::Transport;
-use crate::load::driver::Scenario;
+use crate::load::driver::{Driver, Scenario};
 use crate::load::error::LoadError;
 use crate::load::interrupt::heed_interrupts;
-use crate::load::plan::{GRACE, Kind, LoadPlan, Stage, Stages, WAIT};
+use crate::load::plan::{GRACE, Kind, LoadPlan, Pace, Stage, Stages, WAIT};
 use crate::load::report::{self, RunReport};
 use crate::load::run::{Measured, Run};
+use crate::load::scenario::asking::{Asking, AskingPlan};
 use crate::load::scenario::fanout::{Fanout, FanoutPlan};
 use crate::load::scenario::seed::{Seed, SeedPlan};
-use crate::load::scenario::visits::{Visits, VisitsPlan};
+use crate::load::scenario::visits::{Coming, Visits, VisitsPlan};
 use crate::load::target::Target;
 
 /// How long the server may take to notice that the users of a run are gone.
@@ -33,6 +34,7 @@ pub fn run(plan: &LoadPlan, out: &mut dyn io::Write) -> Result<u64, LoadError> {
     let interrupted = heed_interrupts().map_err(LoadError::System)?;
     let target = Target::find(&plan.target, plan.pid)?;
     let all = Transport::ALL.into_iter().filter(|transport| *transport != Transport::Http);
+    let all = all.filter(|transport| plan.kind.takes(*transport));
     let transports: Vec<_> = plan.transport.map_or_else(|| all.collect(), |transport| vec![transport]);
     // Better now than after the runs.
     let json = plan.json.as_ref().map(std::fs::File::create).transpose().map_err(LoadError::Output)?;
@@ -52,6 +54,7 @@ pub fn run(plan: &LoadPlan, out: &mut dyn io::Write) -> Result<u64, LoadError> {
             scenario: plan.kind.label().to_owned(),
             transport: Some(transport.label().to_owned()),
             users: plan.kind.users_max(),
+            in_flight: plan.kind.in_flight(),
             target: plan.target.clone(),
             version: env!("CARGO_PKG_VERSION"),
             figures: measured.figures,
@@ -113,7 +116,8 @@ fn remarks(kind: &Kind, transport: Transport) -> Vec<String> {
         | Kind::Ramp { .. }
         | Kind::Fanout { .. }
         | Kind::Idle { .. }
-        | Kind::Churn { .. } => Vec::new(),
+        | Kind::Churn { .. }
+        | Kind::Ask { .. } => Vec::new(),
     }
 }
 
@@ -146,16 +150,21 @@ pub fn play(
                 SeedPlan { transport, stages, grace, wait, rounds_max: Some(1), host },
             )
         }
-        Kind::Fanout { users, groups, publishes_per_second, warm_up, duration, interval } => {
+        Kind::Fanout { users, groups, pace, warm_up, duration, interval } => {
+            let publish_over = match pace {
+                Pace::PerSecond(_) => Transport::Http,
+                // What costs a server least: a frame, and one more subscriber in place of a head to read and one to write.
+                Pace::InFlight(_) => Transport::WebSocket,
+            };
             let plan = FanoutPlan {
                 transport,
                 subscribers: *users,
                 groups: *groups,
-                publishes_per_second: *publishes_per_second,
+                pace: *pace,
                 warm_up: *warm_up,
                 duration: *duration,
                 interval: *interval,
-                publish_over: Transport::Http,
+                publish_over,
                 host,
             };
             play_fanout(&mut setting.run()?, plan)
@@ -163,25 +172,28 @@ pub fn play(
         Kind::Idle { users, groups, connects_per_second, duration } => {
             let plan = VisitsPlan {
                 transport,
-                visits: *users,
-                visits_per_second: *connects_per_second,
+                coming: Coming::PerSecond { visits: *users, rate: *connects_per_second },
                 stay: None,
                 groups: *groups,
                 host,
             };
             play_visits(&mut setting.run()?, plan, Some(*duration))
         }
-        Kind::Churn { groups, connects_per_second, duration, stay } => {
-            let visits = (connects_per_second * duration.as_secs_f64()).ceil() as usize;
-            let plan = VisitsPlan {
-                transport,
-                visits,
-                visits_per_second: *connects_per_second,
-                stay: Some(*stay),
-                groups: *groups,
-                host,
+        Kind::Churn { groups, pace, duration, stay } => {
+            let coming = match *pace {
+                Pace::PerSecond(rate) => Coming::PerSecond { visits: plan.kind.visits(), rate },
+                Pace::InFlight(visitors) => Coming::Following { visitors, duration: *duration },
             };
+            let plan = VisitsPlan { transport, coming, stay: Some(*stay), groups: *groups, host };
             play_visits(&mut setting.run()?, plan, None)
+        }
+        Kind::Ask { users, groups, in_flight, warm_up, duration } => {
+            let (users, groups, in_flight) = (*users, *groups, *in_flight);
+            let (warm_up, duration) = (*warm_up, *duration);
+            let mut run = setting.run()?;
+            let plan = AskingPlan { users, groups, in_flight, warm_up, duration, host };
+            let asking = Asking::start(&mut run.driver, plan);
+            play_behind_warm_up(&mut run, asking, Asking::measure, Asking::finish)
         }
     };
     progress.finish_and_clear();
@@ -225,15 +237,24 @@ fn play_visits(
 /// # Errors
 /// [`LoadError::System`] if waiting fails.
 pub fn play_fanout(run: &mut Run<'_, Fanout>, plan: FanoutPlan) -> Result<Measured, LoadError> {
-    let mut fanout = Fanout::start(&mut run.driver, plan);
-    run.go_on(&mut fanout)?;
+    let fanout = Fanout::start(&mut run.driver, plan);
+    play_behind_warm_up(run, fanout, Fanout::measure, Fanout::finish)
+}
+
+fn play_behind_warm_up<S: Scenario>(
+    run: &mut Run<'_, S>,
+    mut scenario: S,
+    measure: fn(&mut S, &mut Driver<S::Wake>),
+    finish: fn(&mut S, &mut Driver<S::Wake>),
+) -> Result<Measured, LoadError> {
+    run.go_on(&mut scenario)?;
     if !run.is_interrupted() {
-        run.look(&mut fanout)?;
-        fanout.measure(&mut run.driver);
-        run.go_on(&mut fanout)?;
+        run.look(&mut scenario)?;
+        measure(&mut scenario, &mut run.driver);
+        run.go_on(&mut scenario)?;
     }
-    fanout.finish(&mut run.driver);
-    run.measured(&mut fanout)
+    finish(&mut scenario, &mut run.driver);
+    run.measured(&mut scenario)
 }
 
 fn play_seed(run: &mut Run<'_, Seed>, plan: SeedPlan) -> Result<Measured, LoadError> {
@@ -251,7 +272,7 @@ fn bar(plan: &LoadPlan, transport: Transport) -> ProgressBar {
         }
         Kind::Seed { stages, .. } => stages.duration(),
         Kind::Ramp { within, .. } => *within,
-        Kind::Fanout { warm_up, duration, .. } => *warm_up + *duration,
+        Kind::Fanout { warm_up, duration, .. } | Kind::Ask { warm_up, duration, .. } => *warm_up + *duration,
         Kind::Idle { users, connects_per_second, duration, .. } => {
             *duration + Duration::from_secs_f64(*users as f64 / connects_per_second)
         }

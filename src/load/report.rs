@@ -34,6 +34,8 @@ pub struct RunReport {
     pub transport: Option<String>,
     /// How many users there were at most.
     pub users: usize,
+    /// How many operations were under way at a time, if each waited for one before.
+    pub in_flight: Option<usize>,
     /// The server's address as it was given.
     pub target: String,
     /// The tool's version.
@@ -54,14 +56,31 @@ struct Whole<'a> {
     scenario: &'a str,
     transport: Option<&'a str>,
     users: usize,
+    in_flight: Option<usize>,
     target: &'a str,
     version: &'a str,
     interrupted: bool,
+    operations: Option<Operations>,
     figures: &'a RunFigures,
     server: Option<&'a ServerSide>,
     tool_cpu_share: f64,
     failures: u64,
     warnings: Vec<String>,
+}
+
+/// What a closed loop is made of, and what one of it costs: the loop goes as fast as it can, so that is what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Operations {
+    /// What one is, in the plural.
+    pub what: &'static str,
+    /// How many there were.
+    pub count: u64,
+    /// How many a second.
+    pub per_second: f64,
+    /// The server's CPU for each, in microseconds; none if it was not looked at.
+    pub server_cpu_us: Option<f64>,
+    /// The server's system calls for each, waits included; none if it does not count them.
+    pub server_syscalls: Option<f64>,
 }
 
 impl Serialize for RunReport {
@@ -70,9 +89,11 @@ impl Serialize for RunReport {
             scenario: &self.scenario,
             transport: self.transport.as_deref(),
             users: self.users,
+            in_flight: self.in_flight,
             target: &self.target,
             version: self.version,
             interrupted: self.interrupted,
+            operations: self.operations(),
             figures: &self.figures,
             server: self.server.as_ref(),
             tool_cpu_share: self.tool_cpu_share(),
@@ -88,6 +109,28 @@ impl RunReport {
     #[must_use]
     pub fn tool_cpu_share(&self) -> f64 {
         share(self.figures.tool_cpu_seconds, self.figures.wall_seconds)
+    }
+
+    /// What the loop was made of, if it was a closed one and something came of it.
+    #[must_use]
+    pub fn operations(&self) -> Option<Operations> {
+        self.in_flight?;
+        let figures = &self.figures;
+        let (what, count) = match self.scenario.as_str() {
+            "ask" => ("requests", figures.http_reqs),
+            "churn" => ("visits", figures.iterations),
+            _ => ("deliveries", figures.delivered),
+        };
+        let each = |total: f64| (count > 0).then(|| total / count as f64);
+        let server = self.server.as_ref();
+        let syscalls = server.and_then(|server| server.counts.as_ref()).map(|counts| counts.syscalls.total());
+        Some(Operations {
+            what,
+            count,
+            per_second: share(count as f64, figures.seconds),
+            server_cpu_us: server.and_then(|server| server.cpu_seconds).and_then(|cpu| each(1e6 * cpu)),
+            server_syscalls: syscalls.and_then(|calls| each(calls as f64)),
+        })
     }
 
     /// What the reader ought to know before trusting the figures.
@@ -119,6 +162,19 @@ impl RunReport {
 
     fn transport(&self) -> Option<Transport> {
         Transport::ALL.into_iter().find(|transport| Some(transport.label()) == self.transport.as_deref())
+    }
+}
+
+impl Operations {
+    fn describe(&self) -> String {
+        let mut text = format!("{}, {:.1}/s", self.count, self.per_second);
+        if let Some(micros) = self.server_cpu_us {
+            text += &format!(", {micros:.3}µs of the server's CPU for each");
+        }
+        if let Some(calls) = self.server_syscalls {
+            text += &format!(", {calls:.3} system calls");
+        }
+        text
     }
 }
 
@@ -156,7 +212,11 @@ fn print_head(out: &mut dyn Write, run: &RunReport) -> io::Result<()> {
     let transport = run.transport.as_deref().unwrap_or("several transports");
     let lasted = duration((run.figures.seconds * 1e6).round());
     let (scenario, target) = (harmless(&run.scenario), harmless(&run.target));
-    writeln!(out, "{INDENT}{scenario}, {transport}, {} users at {target}, {lasted}\n", run.users)
+    writeln!(out, "{INDENT}{scenario}, {transport}, {} users at {target}, {lasted}", run.users)?;
+    if let Some(in_flight) = run.in_flight {
+        writeln!(out, "{INDENT}a closed loop of {in_flight} in flight: times count from the write")?;
+    }
+    writeln!(out)
 }
 
 fn print_checks(out: &mut dyn Write, figures: &RunFigures) -> io::Result<()> {
@@ -254,6 +314,9 @@ fn print_used(out: &mut dyn Write, run: &RunReport) -> io::Result<()> {
     lines.add("delivered", Value::Plain(figures.delivered.to_string(), Vec::new()));
     if figures.conflated > 0 {
         lines.add("passed over (gap)", Value::Plain(figures.conflated.to_string(), Vec::new()));
+    }
+    if let Some(operations) = run.operations() {
+        lines.add(operations.what, Value::Plain(operations.describe(), Vec::new()));
     }
     let mut used = cpu(figures.tool_cpu_seconds, figures.wall_seconds);
     if figures.tool_cpu_share_max > 0.0 {
@@ -637,6 +700,38 @@ mod tests {
      no failure
 ",
         );
+    }
+
+    #[test]
+    fn closed_loop_prints_what_an_operation_costs() {
+        let figures = RunFigures {
+            seconds: 2.0,
+            vus_max: 4,
+            http_reqs: 10,
+            iterations: 5,
+            delivered: 3_590_000,
+            ..RunFigures::default()
+        };
+        let closed = |scenario, server| RunReport {
+            in_flight: Some(8),
+            server,
+            ..run(scenario, Transport::Stomp, 4, figures.clone())
+        };
+        let told = printed(&closed("fanout", Some(server())));
+        let begun = "     fanout, stomp, 4 users at 127.0.0.1:8080, 2s\n     a closed loop of 8 in flight: times count from \
+                     the write\n\n";
+        assert!(told.starts_with(begun), "{told}");
+        let each = "3590000, 1795000.0/s, 10.000µs of the server's CPU for each, 1.000 system calls\n";
+        assert!(told.contains(&format!("     deliveries..................: {each}")), "{told}");
+        let uncounted = ServerSide { counts: None, ..server() };
+        let told = printed(&closed("churn", Some(uncounted)));
+        assert!(told.contains(": 5, 2.5/s, 7180000.000µs of the server's CPU for each\n"), "{told}");
+        let told = printed(&closed("ask", None));
+        assert!(told.contains("     requests.........: 10, 5.0/s\n"), "{told}");
+        let nothing = RunReport { figures: RunFigures::default(), ..closed("ask", Some(server())) };
+        let told = serde_json::to_value(&nothing).unwrap();
+        assert_eq!(told["operations"]["server_cpu_us"], serde_json::Value::Null);
+        assert_eq!(told["operations"]["per_second"], 0.0);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::load::client::{Client, Heard};
 
 /// How long a scrape may take. A server under the heaviest load that a run makes still answers in a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -50,7 +51,8 @@ impl Series<'_> {
 
 /// Asks for /metrics on a connection of its own.
 ///
-/// It asks in HTTP/1.0, so that no server answers in chunks.
+/// It asks in HTTP/1.0, so that no server answers in chunks, and to have the connection closed. One that closes is waited for,
+/// so that its end is not in what is measured next; one that keeps it all the same has answered when its answer is whole.
 pub(super) fn fetch(address: SocketAddr) -> io::Result<Answer> {
     let clock = Clock::start();
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
@@ -58,55 +60,67 @@ pub(super) fn fetch(address: SocketAddr) -> io::Result<Answer> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let request = format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut received = Vec::new();
+    let mut reader = AnswerReader::new();
     let mut part = [0; 16 * 1024];
-    loop {
+    while !reader.is_over() {
         match stream.read(&mut part) {
-            Ok(0) => break,
-            Ok(length) => received.extend_from_slice(&part[..length]),
+            Ok(length) => reader.take(&mut part[..length])?,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
             Err(error) => return Err(error),
         }
-        if received.len() > ANSWER_BYTES_MAX {
-            return Err(no_answer("longer than any scrape"));
+        if reader.bytes > ANSWER_BYTES_MAX {
+            return Err(invalid("an answer longer than any scrape"));
         }
         if u128::from(clock.now().micros) > PATIENCE.as_micros() {
             return Err(ErrorKind::TimedOut.into());
         }
     }
-    let (status, body) = read_answer(&received)?;
-    Ok(Answer {
-        status,
-        body: String::from_utf8_lossy(body).into_owned(),
-        request_bytes: request.len() as u64,
-        answer_bytes: received.len() as u64,
-    })
+    let (status, body) = reader.answer.ok_or_else(|| invalid("no answer"))?;
+    Ok(Answer { status, body, request_bytes: request.len() as u64, answer_bytes: reader.bytes as u64 })
 }
 
-/// The status and the body of an answer that lasted to the end of its connection.
-fn read_answer(received: &[u8]) -> io::Result<(u16, &[u8])> {
-    let mark = b"\r\n\r\n";
-    let head_bytes = received.windows(mark.len()).position(|at| at == mark);
-    let head_bytes = head_bytes.ok_or_else(|| no_answer("without an end of its head"))?;
-    let head = String::from_utf8_lossy(&received[..head_bytes]);
-    let body = &received[head_bytes + mark.len()..];
-    let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| {
-        let (version, rest) = line.split_once(' ')?;
-        version.starts_with("HTTP/1.").then(|| rest.get(..3)?.parse().ok())?
-    });
-    let status = status.ok_or_else(|| no_answer("without a status"))?;
-    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
-        if name.eq_ignore_ascii_case("content-length") && value.trim().parse() != Ok(body.len()) {
-            return Err(no_answer("cut short"));
-        }
+/// Reads one answer as any client of ours does.
+struct AnswerReader {
+    client: Client,
+    answer: Option<(u16, String)>,
+    bytes: usize,
+    /// Nothing more is to come, or to be waited for.
+    is_over: bool,
+}
+
+impl AnswerReader {
+    fn new() -> Self {
+        Self { client: Client::requests(), answer: None, bytes: 0, is_over: false }
     }
-    Ok((status, body))
+
+    const fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Takes what came; nothing is the end of the connection.
+    fn take(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        self.bytes += bytes.len();
+        let (answer, is_over) = (&mut self.answer, &mut self.is_over);
+        let mut hear = |heard: Heard<'_>| {
+            if let Heard::Answer(told) = heard {
+                *answer = Some((told.status, String::from_utf8_lossy(told.body).into_owned()));
+                *is_over |= told.keep_alive;
+            }
+        };
+        let understood = if bytes.is_empty() {
+            let understood = self.client.handle_end(&mut hear);
+            self.is_over = true;
+            understood
+        } else {
+            self.client.handle_received(bytes, [0; 4], &mut Vec::new(), &mut hear)
+        };
+        understood.map_err(|error| invalid(&error.to_string()))
+    }
 }
 
-fn no_answer(why: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, format!("an answer {why}"))
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, why)
 }
 
 /// Every series of a scrape.
@@ -210,22 +224,51 @@ mod tests {
         assert_eq!((series.label("b"), series.label("c")), ("1", ""));
     }
 
+    /// Reads an answer whole and byte by byte, up to its end or to where it is over without one.
     #[track_caller]
-    fn check_answer(received: &str, want: Result<(u16, &str), &str>) {
-        let answer = read_answer(received.as_bytes());
-        let answer = answer.map(|(status, body)| (status, std::str::from_utf8(body).unwrap()));
-        assert_eq!(answer.map_err(|error| error.to_string()), want.map_err(str::to_owned), "{received}");
+    fn check_answer(received: &str, is_over: bool, want: Result<(u16, &str), &str>) {
+        for piece in [received.len().max(1), 1] {
+            let mut reader = AnswerReader::new();
+            let mut read = received.as_bytes().chunks(piece).try_for_each(|piece| {
+                assert!(!reader.is_over(), "{received}: it was over before");
+                reader.take(&mut piece.to_vec())
+            });
+            if read.is_ok() {
+                assert_eq!(reader.is_over(), is_over, "{received}");
+                read = reader.take(&mut []);
+            }
+            let read = read.map_err(|error| error.to_string());
+            let answer = read.map(|()| reader.answer.unwrap_or_default());
+            let want = want.map(|(status, body)| (status, body.to_owned()));
+            assert_eq!(answer, want.map_err(str::to_owned), "{received}");
+        }
     }
 
     #[test]
-    fn answers_are_read_to_their_end() {
-        check_answer("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\na 1\n", Ok((200, "a 1\n")));
-        check_answer("HTTP/1.0 200 \r\n\r\na 1\n", Ok((200, "a 1\n")));
-        check_answer("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", Ok((404, "")));
-        check_answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na 1\n", Err("an answer cut short"));
-        check_answer("HTTP/1.1 200 OK\r\nContent-Len", Err("an answer without an end of its head"));
-        check_answer("", Err("an answer without an end of its head"));
-        check_answer("HTTP/1.1 xx\r\n\r\n", Err("an answer without a status"));
-        check_answer("SSH-2.0 200\r\n\r\n", Err("an answer without a status"));
+    fn answer_whose_connection_stays_is_over_when_it_is_whole() {
+        check_answer("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\na 1\n", true, Ok((200, "a 1\n")));
+        check_answer("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", true, Ok((404, "")));
+        check_answer("HTTP/1.1 204 No Content\r\n\r\n", true, Ok((204, "")));
+        let chunked = "HTTP/1.1 404 None\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n";
+        check_answer(chunked, true, Ok((404, "no")));
+        let kept = "HTTP/1.0 404 None\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nno";
+        check_answer(kept, true, Ok((404, "no")));
+    }
+
+    #[test]
+    fn answer_whose_connection_ends_is_waited_for_to_that_end() {
+        check_answer("HTTP/1.0 200 \r\n\r\na 1\n", false, Ok((200, "a 1\n")));
+        let closes = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\na 1\n";
+        check_answer(closes, false, Ok((200, "a 1\n")));
+        // Nobody knows whether that was all of it.
+        check_answer("HTTP/1.1 200 OK\r\n\r\na 1\n", false, Ok((200, "a 1\n")));
+    }
+
+    #[test]
+    fn answer_that_is_none_is_refused() {
+        let short = "the connection ended in the middle of an item";
+        check_answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na 1\n", false, Err(short));
+        check_answer("HTTP/1.1 200 OK\r\nContent-Len", false, Err(short));
+        check_answer("", false, Ok((0, "")));
     }
 }

@@ -15,13 +15,14 @@ use crate::ids::{GroupId, Seq, Transport};
 use crate::load::driver::Scenario;
 use crate::load::error::LoadError;
 use crate::load::figures::{Failures, Latencies, RunFigures};
+use crate::load::plan::Pace;
 use crate::load::play::play_fanout;
 use crate::load::process::kernel_socket_bytes;
 use crate::load::run::{Measured, Run};
 use crate::load::scenario::PARK_MS;
 use crate::load::scenario::ask::Ask;
 use crate::load::scenario::fanout::FanoutPlan;
-use crate::load::scenario::visits::{Visits, VisitsPlan};
+use crate::load::scenario::visits::{Coming, Visits, VisitsPlan};
 use crate::load::target::Target;
 use crate::study::figures::WireBytes;
 use crate::wire::http::response::{HttpDate, Status, begin};
@@ -184,8 +185,7 @@ impl Bench<'_> {
     ) -> Result<Idle, RunError> {
         let visits = |visits, stay| VisitsPlan {
             transport,
-            visits,
-            visits_per_second: connects_per_second,
+            coming: Coming::PerSecond { visits, rate: connects_per_second },
             stay,
             groups: 10,
             host: target.host.clone(),
@@ -252,7 +252,7 @@ impl Bench<'_> {
             transport,
             subscribers: 1,
             groups: 1,
-            publishes_per_second: 100.0,
+            pace: Pace::PerSecond(100.0),
             // A poller has polled before, whatever else the machine does: its first poll asks for nothing newer.
             warm_up: Duration::from_millis(200),
             duration: Duration::from_millis(10 * WIRE_UPDATES + 5),

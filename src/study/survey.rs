@@ -12,6 +12,7 @@ use indicatif::ProgressBar;
 use crate::clock::Clock;
 use crate::ids::Transport;
 use crate::load::figures::{Failures, Latencies};
+use crate::load::plan::Pace;
 use crate::load::scenario::fanout::FanoutPlan;
 use crate::load::target::Target;
 use crate::study::figures::{
@@ -309,7 +310,7 @@ impl Survey<'_> {
                 transport,
                 subscribers,
                 groups: 1,
-                publishes_per_second: (SIZE_DELIVERIES_PER_SECOND / subscribers as f64).clamp(min, max),
+                pace: Pace::PerSecond((SIZE_DELIVERIES_PER_SECOND / subscribers as f64).clamp(min, max)),
                 warm_up: window / 5,
                 duration: window,
                 interval: Duration::ZERO,
@@ -337,7 +338,7 @@ impl Survey<'_> {
                 transport,
                 subscribers: RATE_SUBSCRIBERS,
                 groups: RATE_GROUPS,
-                publishes_per_second: rate / per_group * published_for_each,
+                pace: Pace::PerSecond(rate / per_group * published_for_each),
                 warm_up: window / 5,
                 duration,
                 interval,
@@ -360,7 +361,7 @@ impl Survey<'_> {
                 transport,
                 subscribers: depth.pollers,
                 groups: 1,
-                publishes_per_second: POLLING_PUBLISHES_PER_SECOND,
+                pace: Pace::PerSecond(POLLING_PUBLISHES_PER_SECOND),
                 // Each has polled once.
                 warm_up: interval.max(Duration::from_millis(300)),
                 duration: (depth.polling_intervals * interval).max(depth.polling_window_min),

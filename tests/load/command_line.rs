@@ -26,7 +26,7 @@ fn check_refused(arguments: &str, told: &str) {
 
 #[test]
 fn value_that_a_flag_does_not_take_is_refused_by_name_and_limit() {
-    check_refused("load --scenario walk", "\"walk\" is none of seed, ramp, fanout, idle and churn");
+    check_refused("load --scenario walk", "\"walk\" is none of seed, ramp, fanout, idle, churn and ask");
     check_refused("load --transport http", "expected short_poll, long_poll, sse, websocket or stomp");
     check_refused("load --target http://here", "expected a host and a port");
     check_refused("load --target :80", "expected a host and a port");
@@ -70,6 +70,18 @@ fn value_that_a_flag_does_not_take_is_refused_by_name_and_limit() {
     check_refused("load --scenario churn --duration 0s", "duration 0ns is under the least, 1ms");
     let slow = "load --scenario fanout --rate 0.05 --duration 19s";
     check_refused(slow, "at rate 0.05 nothing is published in a duration of 19s");
+    check_refused("load --scenario ask --in-flight 0", "in-flight 0 is under the least, 1");
+    check_refused("load --scenario ask --in-flight 10001", "in-flight 10001 is over the limit, 10000");
+    check_refused("load --scenario churn --in-flight 10000 --duration 25h", "over the limit, 24 hours");
+    for scenario in ["fanout", "churn", "ask"] {
+        let told = "--rate and --in-flight exclude each other";
+        check_refused(&format!("load --scenario {scenario} --rate 5 --in-flight 5"), told);
+    }
+    let told = "--interval means nothing to the scenario fanout with --in-flight";
+    check_refused("load --scenario fanout --in-flight 5 --interval 1s", told);
+    let told = "the scenario fanout with --in-flight is not played with short_poll";
+    check_refused("load --scenario fanout --in-flight 5 --transport short_poll", told);
+    check_refused("load --scenario ask --transport sse", "the scenario ask is not played with sse");
     check_refused("load --pid some", "--pid");
     check_refused("load --pid 0", "pid 0 is under the least, 1");
     check_refused("load --seed some", "--seed");
@@ -85,20 +97,21 @@ fn value_that_a_flag_does_not_take_is_refused_by_name_and_limit() {
 #[test]
 fn flag_that_means_nothing_to_a_scenario_is_refused() {
     let flags = [
-        ("users 5", "seed ramp fanout idle"),
+        ("users 5", "seed ramp fanout idle ask"),
         ("stages 1s:5", "seed"),
         ("grace 1s", "seed"),
         ("wait 1s", "seed"),
         ("within 1s", "ramp"),
-        ("groups 5", "fanout idle churn"),
+        ("groups 5", "fanout idle churn ask"),
         ("rate 5", "fanout idle churn"),
-        ("duration 1s", "fanout idle churn"),
-        ("warm-up 1s", "fanout"),
+        ("in-flight 5", "fanout churn ask"),
+        ("duration 1s", "fanout idle churn ask"),
+        ("warm-up 1s", "fanout ask"),
         ("interval 1s", "fanout"),
         ("stay 1s", "churn"),
     ];
     for (flag, scenarios) in flags {
-        for scenario in ["seed", "ramp", "fanout", "idle", "churn"] {
+        for scenario in ["seed", "ramp", "fanout", "idle", "churn", "ask"] {
             if scenarios.split(' ').any(|taken| taken == scenario) {
                 continue;
             }
@@ -274,6 +287,10 @@ fn interrupt_ends_a_run_with_a_report_and_without_a_failure() {
         ("stomp", "--scenario seed --stages 100ms:20,1h:20"),
         ("stomp", "--scenario idle --users 20 --duration 1h"),
         ("long_poll", "--scenario churn --rate 100 --duration 1h"),
+        ("sse", "--scenario churn --in-flight 30 --duration 1h"),
+        ("stomp", "--scenario fanout --users 20 --groups 2 --in-flight 3 --warm-up 0s --duration 1h"),
+        ("", "--scenario ask --users 30 --in-flight 3 --warm-up 1h"),
+        ("short_poll", "--scenario ask --users 30 --in-flight 3 --warm-up 0s --duration 1h"),
         // The transports behind the one that is interrupted are not begun.
         ("", "--scenario idle --users 20 --duration 1h"),
     ] {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use geoloop::ids::Transport;
 use geoloop::load::figures::{Failure, RunFigures};
-use geoloop::load::plan::{Kind, LoadPlan, Stage, Stages};
+use geoloop::load::plan::{Kind, LoadPlan, Pace, Stage, Stages};
 use geoloop::load::play::play;
 
 use crate::fake::{Fake, Reply, Request};
@@ -30,7 +30,7 @@ fn kinds() -> [Kind; 5] {
         Kind::Fanout {
             users: 3,
             groups: 2,
-            publishes_per_second: 100.0,
+            pace: Pace::PerSecond(100.0),
             warm_up: MOMENT,
             duration: MOMENT,
             interval: Duration::from_millis(20),
@@ -38,11 +38,27 @@ fn kinds() -> [Kind; 5] {
         Kind::Idle { users: 3, groups: 2, connects_per_second: 1000.0, duration: MOMENT },
         Kind::Churn {
             groups: 2,
-            connects_per_second: 50.0,
+            pace: Pace::PerSecond(50.0),
             duration: MOMENT,
             stay: Duration::from_millis(20),
         },
     ]
+}
+
+/// The scenarios that have closed loops.
+fn closed_kinds() -> [Kind; 3] {
+    let (groups, pace, warm_up, duration) = (2, Pace::InFlight(3), MOMENT, MOMENT);
+    let interval = Duration::from_millis(20);
+    [
+        Kind::Ask { users: 3, groups, in_flight: 2, warm_up, duration },
+        Kind::Fanout { users: 3, groups, pace, warm_up, duration, interval },
+        Kind::Churn { groups, pace, duration, stay: Duration::ZERO },
+    ]
+}
+
+/// All of both that are played with a transport.
+fn kinds_of(transport: Transport) -> impl Iterator<Item = Kind> {
+    kinds().into_iter().chain(closed_kinds()).filter(move |kind| kind.takes(transport))
 }
 
 /// A server that is asked by nobody but the tool's users: it is not looked at.
@@ -59,7 +75,7 @@ fn nobody() -> SocketAddr {
 #[track_caller]
 fn check_all(fake: &Fake, allowed: &[Failure], what: &str) {
     for transport in TRANSPORTS {
-        for kind in kinds() {
+        for kind in kinds_of(transport) {
             let label = kind.label();
             let figures = play_against(fake.address(), kind, transport);
             let strangers = figures.failures.iter().find(|(failure, ..)| !allowed.contains(failure));
@@ -131,7 +147,7 @@ fn check_nonsense(transport: Transport) {
     for reply in replies {
         let said = reply.clone();
         let fake = Fake::start(move |_| said.clone());
-        for kind in kinds() {
+        for kind in kinds_of(transport) {
             // A long poll that is always answered at once is asked again at once, and a poll that is told of the largest
             // number never hears of another: only that it ends is looked at.
             let figures = play_against(fake.address(), kind, transport);
@@ -177,7 +193,7 @@ fn poll_that_is_never_answered_is_told() {
 #[test]
 fn interrupt_ends_every_run_of_a_server_that_says_nothing() {
     for transport in TRANSPORTS {
-        for kind in kinds() {
+        for kind in kinds_of(transport) {
             let interrupted = Arc::new(AtomicBool::new(false));
             let set = Arc::clone(&interrupted);
             let fake = Fake::start(move |_| {
@@ -234,7 +250,11 @@ fn server_that_closes_behind_each_answer_fails_nobody() {
     let address = server.address();
     let fake = Fake::start(move |request| relay(request, address));
     for transport in [Transport::ShortPoll, Transport::LongPoll] {
-        for kind in kinds() {
+        for kind in kinds_of(transport) {
+            // Publishes in flight go over a WebSocket, which has no such end.
+            if matches!(kind, Kind::Fanout { pace: Pace::InFlight(_), .. }) {
+                continue;
+            }
             // A long poll without a cursor waits for ten seconds.
             if transport == Transport::LongPoll && matches!(kind, Kind::Ramp { .. }) {
                 continue;
@@ -248,6 +268,25 @@ fn server_that_closes_behind_each_answer_fails_nobody() {
             }
         }
     }
+    server.stop();
+}
+
+#[test]
+fn location_is_published_by_another_user_where_the_first_is_cut_off() {
+    let server = Server::start(&[]);
+    let address = server.address();
+    let publishes = AtomicUsize::new(0);
+    let fake = Fake::start(move |request| {
+        if request.line.starts_with("POST") && publishes.fetch_add(1, Ordering::SeqCst) == 0 {
+            return Reply::SayAndClose(String::new());
+        }
+        relay(request, address)
+    });
+    let [ask, ..] = closed_kinds();
+    let figures = play_against(fake.address(), ask, Transport::ShortPoll);
+    expect_failures(&figures, &[(Failure::Cut, 1)], "a publisher that is cut");
+    assert_eq!((figures.vus_max, figures.http_req_failed), (2, 0));
+    assert!(figures.delivered > 0, "{figures:?}");
     server.stop();
 }
 
@@ -295,7 +334,7 @@ fn server_that_drains_in_the_middle_loses_nobody_an_update() {
         let kind = Kind::Fanout {
             users: 6,
             groups: 2,
-            publishes_per_second: 100.0,
+            pace: Pace::PerSecond(100.0),
             warm_up: MOMENT,
             duration: Duration::from_millis(1500),
             interval: Duration::from_millis(50),

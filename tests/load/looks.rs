@@ -115,3 +115,16 @@ fn run_begins_when_the_server_has_noticed_that_the_one_before_is_gone() {
     assert_eq!((seen.users, seen.early), (TRANSPORTS.len(), 0));
     assert!(!run.exit.stdout.contains("warning: the server still held"), "{}", run.exit.stdout);
 }
+
+#[test]
+fn look_at_a_server_that_keeps_its_connection_is_over_with_its_answer() {
+    let fake = Fake::start(|request| match request.line.as_str() {
+        "GET /metrics" => Reply::answer(404, "", "no"),
+        _ => Reply::answer(503, "", ""),
+    });
+    let run = Tool::start(fake.address(), "sse", "--scenario idle --users 1 --duration 1ms").finish();
+    assert_eq!(run.exit.code, Some(1), "the user was refused: {:?}", run.exit);
+    // One that had waited for the end would tell that it timed out.
+    let report = run.json();
+    assert_eq!(report["server"]["counts_missing"], "/metrics is answered with 404", "{report}");
+}

@@ -7,6 +7,7 @@
 mod harness;
 
 mod bytes;
+mod closed;
 mod command_line;
 mod fake;
 mod faults;
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use geoloop::ids::Transport;
 use geoloop::load::figures::{Failure, RunFigures};
-use geoloop::load::plan::{Kind, LoadPlan};
+use geoloop::load::plan::{Kind, LoadPlan, Pace};
 use geoloop::load::play::play;
 use geoloop::load::run::Measured;
 use geoloop::load::server_side::ServerProbe;
@@ -52,7 +53,7 @@ fn small_fanout() -> Kind {
     Kind::Fanout {
         users: 4,
         groups: 2,
-        publishes_per_second: 100.0,
+        pace: Pace::PerSecond(100.0),
         warm_up: Duration::from_millis(50),
         duration: Duration::from_millis(305),
         interval: Duration::from_millis(20),

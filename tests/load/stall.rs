@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use geoloop::ids::Transport;
-use geoloop::load::plan::Kind;
+use geoloop::load::plan::{Kind, Pace};
 
 use crate::harness::Server;
 use crate::proxy::{Proxy, Stall};
@@ -21,7 +21,7 @@ fn check(transport: Transport) {
     let kind = Kind::Fanout {
         users: 2,
         groups: 1,
-        publishes_per_second: PUBLISHES as f64,
+        pace: Pace::PerSecond(PUBLISHES as f64),
         warm_up: Duration::from_millis(100),
         duration: Duration::from_millis(1002),
         interval: Duration::from_millis(10),

@@ -28,7 +28,7 @@ impl Ledger {
             }
         };
         match judged {
-            Ok(intended_micros) => Verdict::Good { intended_micros, seq: update.seq },
+            Ok((intended_micros, number)) => Verdict::Good { intended_micros, number, seq: update.seq },
             Err(fault) => {
                 self.note(slot, fault, body);
                 Verdict::Bad
@@ -125,11 +125,17 @@ impl Ledger {
         log.trim_at = log.entries.len() + self.log_entries_max / 2;
     }
 
-    /// Holds an update of the log against a listener's place.
+    /// Holds an update of the log against a listener's place; says when it was intended and which publish it is, if the log
+    /// knows.
     ///
     /// # Errors
     /// It is not in order, or came twice.
-    fn judge(&mut self, slot: u32, update: &Received, place: Option<u64>) -> Result<Option<u64>, Fault> {
+    fn judge(
+        &mut self,
+        slot: u32,
+        update: &Received,
+        place: Option<u64>,
+    ) -> Result<(Option<u64>, Option<u64>), Fault> {
         let listener = &mut self.listeners[slot as usize];
         let log = &mut self.logs[listener.log as usize];
         let late = (Failure::Reordered, "it came behind a later one");
@@ -138,7 +144,7 @@ impl Ledger {
             let has_begun = !matches!(listener.phase, Phase::Waiting | Phase::Fresh);
             if !has_begun && update.seq > listener.rest.floor {
                 // What follows it can be checked from what is kept on.
-                return Ok(None);
+                return Ok((None, None));
             }
             let was_missing = listener.rest.missing.remove(&update.seq);
             self.outstanding -= u64::from(was_missing);
@@ -173,12 +179,12 @@ impl Ledger {
                 let unheard = listener.rest.is_in_hole(update.seq) || update.seq < listener.rest.floor;
                 return Err(if unheard { late } else { twice });
             }
-            Phase::Gone | Phase::Unplaced { .. } | Phase::Polling => return Ok(None),
+            Phase::Gone | Phase::Unplaced { .. } | Phase::Polling => return Ok((None, None)),
         }
         log.floor_max = log.floor_max.max(listener.rest.floor);
         let entry = log.get_mut(place).expect("it was found there");
         entry.heard = true;
-        Ok(entry.intended_micros)
+        Ok((entry.intended_micros, entry.number))
     }
 
     /// Holds a poll's answer against what the poller and the group's publishers had been answered before.

@@ -35,6 +35,8 @@ pub enum Verdict {
     Good {
         /// When the tool intended to publish it; `None` if it did not say, or the listener's group is not known yet.
         intended_micros: Option<u64>,
+        /// Which of the tool's publishes to its group it is, under the same condition.
+        number: Option<u64>,
         /// Its number.
         seq: Seq,
     },
@@ -166,7 +168,8 @@ impl Ledger {
             known.place += 1;
             entry.heard = true;
             self.outstanding -= 1;
-            return Verdict::Good { intended_micros: entry.intended_micros, seq: entry.seq };
+            let (intended_micros, number) = (entry.intended_micros, entry.number);
+            return Verdict::Good { intended_micros, number, seq: entry.seq };
         }
         let verdict = self.hear_slowly(listener.slot, body);
         self.place_found();

@@ -101,7 +101,7 @@ fn one_who_hears_all_in_order_leaves_nothing_open() {
             let listeners = [1, 2].map(|user| ledger.listen(Some(group(A)), Owed::FromNow, user));
             for number in 1..9 {
                 for listener in listeners {
-                    let expected = Verdict::Good { intended_micros: None, seq: seq(number) };
+                    let expected = Verdict::Good { intended_micros: None, number: None, seq: seq(number) };
                     assert_eq!(ledger.hear(listener, plain(A, number).as_bytes()), expected);
                     assert_eq!(ledger.is_settled(), listener == listeners[1]);
                 }
@@ -394,7 +394,8 @@ fn publish_is_told_with_the_time_that_it_was_intended_for() {
                 ledger.intend(group(A), number, 100 * number);
                 assert!(!ledger.is_settled());
                 let verdict = ledger.hear(one, published(A, 7 + number, number).as_bytes());
-                let expected = Verdict::Good { intended_micros: Some(100 * number), seq: seq(7 + number) };
+                let (intended_micros, seq) = (Some(100 * number), seq(7 + number));
+                let expected = Verdict::Good { intended_micros, number: Some(number), seq };
                 assert_eq!(verdict, expected);
                 assert!(ledger.is_settled());
             }
@@ -779,7 +780,7 @@ impl Model {
         let Some(body) = self.groups[subscriber.group].get(subscriber.sent) else { return };
         let verdict = self.ledger.hear(subscriber.id, body.as_bytes());
         let number = subscriber.sent as u64;
-        let Verdict::Good { intended_micros, seq } = verdict else {
+        let Verdict::Good { intended_micros, seq, .. } = verdict else {
             panic!("{body} is bad: {:?}", self.ledger.failures);
         };
         assert_eq!(seq.number(), 100 + number * 2);

@@ -27,7 +27,7 @@ impl Ledger {
         self.held += 1;
         self.listeners[slot as usize].rest.held.push(body.into());
         self.holders_of_body.entry(plain.into()).or_default().push(slot);
-        Verdict::Good { intended_micros: None, seq: update.seq }
+        Verdict::Good { intended_micros: None, number: None, seq: update.seq }
     }
 
     /// Takes what a listener holds away from it.

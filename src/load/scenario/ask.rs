@@ -11,6 +11,8 @@ const USER_AGENT: (&str, &str) = ("User-Agent", concat!("geoloop/", env!("CARGO_
 pub enum Ask {
     /// A short poll; the alias that the seed's script has. With a cursor it asks for something newer.
     Current(Option<Seq>),
+    /// A short poll at the address that the contract names first.
+    Newest,
     /// A long poll as the seed sends it, without a cursor; the first of a round asks for an event stream, as there.
     Long {
         /// Whether it says so.
@@ -48,6 +50,7 @@ impl Ask {
                 let tag = format!("\"{}\"", seq.number());
                 get(out, &format!("/cur/{group}"), host, &[USER_AGENT, ("If-None-Match", &tag)]);
             }
+            Self::Newest => get(out, &format!("/location/cur/{group}"), host, &[USER_AGENT]),
             Self::Long { event_stream: true } => {
                 get(out, &format!("/location/long/{group}"), host, &[USER_AGENT, event_stream]);
             }
@@ -71,7 +74,7 @@ impl Ask {
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
-            Self::Current(_) => "a short poll",
+            Self::Current(_) | Self::Newest => "a short poll",
             Self::Long { .. } | Self::LongSince(..) | Self::Cursor => "a long poll",
             Self::Share => "a publish",
             Self::Stream => "the request for an event stream",
@@ -85,7 +88,7 @@ impl Ask {
     #[must_use]
     pub const fn may_have(self, status: u16) -> bool {
         match self {
-            Self::Current(None) | Self::Long { .. } | Self::LongSince(..) | Self::Cursor => {
+            Self::Current(None) | Self::Newest | Self::Long { .. } | Self::LongSince(..) | Self::Cursor => {
                 matches!(status, 200 | 204)
             }
             Self::Current(Some(_)) => matches!(status, 200 | 204 | 304),
@@ -97,7 +100,12 @@ impl Ask {
     #[must_use]
     pub const fn check(self) -> Option<&'static str> {
         match self {
-            Self::Current(_) | Self::LongSince(..) | Self::Cursor | Self::Share | Self::Stream => None,
+            Self::Current(_)
+            | Self::Newest
+            | Self::LongSince(..)
+            | Self::Cursor
+            | Self::Share
+            | Self::Stream => None,
             Self::Long { event_stream: true } => Some("Long Polling Connection Status is 200"),
             Self::Long { event_stream: false } => Some("Long Polling Post Status is 200"),
             Self::Notify => Some("Long Polling Notify Status is 200"),

@@ -1,6 +1,7 @@
 //! What users do: each scenario is a state machine over connections, moved by what happens and nothing else.
 
 pub mod ask;
+pub mod asking;
 pub mod fanout;
 pub mod seed;
 pub mod subscribe;
@@ -20,6 +21,12 @@ const IDLE_MICROS_MIN: u64 = 1_000_000;
 /// How often what waits too long is looked for.
 const SWEEP_MICROS: u64 = 1_000_000;
 
+/// How long after the last of what is asked or published something may still come.
+const SETTLE_MICROS_MAX: u64 = 5_000_000;
+
+/// Connections that are on their way at once: below any listener's backlog.
+const OPENING_MAX: usize = 200;
+
 /// How long a connection may take to get in, and to be let go.
 const PATIENCE_MICROS: u64 = 30_000_000;
 
@@ -34,6 +41,11 @@ fn draw_groups<W: Copy + Ord>(driver: &mut Driver<W>, count: usize) -> Vec<Group
     let first = 100_000 + u64::from(driver.random().number() % 800_000);
     let group = |place| GroupId::new(first + place).expect("six digits are a group");
     (0..count as u64).map(group).collect()
+}
+
+/// What a publish says: its group and its number, so that whoever hears it knows whether it is right there.
+fn publish_body(member: u64, group: GroupId, number: u64) -> String {
+    format!(r#"{{"member":"u{member}","x":{},"y":{number}}}"#, group.number())
 }
 
 /// Counts what went wrong for a user, in words if it is among the first of its kind.

@@ -1,8 +1,8 @@
-//! Connections that come at a fixed rate, listen to a group, and stay until the end or leave after a while: what it costs
-//! to connect, to do nothing, and to come and go.
+//! Connections that come at a fixed rate, or one in the place of another that has gone, listen to a group, and stay until
+//! the end or leave after a while: what it costs to connect, to do nothing, and to come and go.
 //!
 //! ```text
-//! Away -> Opening -> Open (idle: until the end) -> Leaving -> Gone
+//! Away -> Opening -> Open (idle: until the end) -> Leaving -> Gone (its place is taken: -> Opening)
 //!                    ^  |
 //!                    Reopening (short poll)
 //! ```
@@ -27,6 +27,8 @@ use crate::wire::websocket::frame::CloseCode;
 pub enum Wake {
     /// The next visitor is to come.
     Come,
+    /// One is to come in the place of this one.
+    Follow(u32),
     /// This one is to leave.
     Leave(u32),
     /// Somebody may have waited too long.
@@ -35,15 +37,33 @@ pub enum Wake {
     Held,
 }
 
+/// When visitors come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Coming {
+    /// At a rate, whatever becomes of those before.
+    PerSecond {
+        /// How many come in all.
+        visits: usize,
+        /// How many come a second.
+        rate: f64,
+    },
+    /// One in the place of each that has gone, at once. A visitor that failed is not followed, so a server that lets nobody in
+    /// is not stormed.
+    Following {
+        /// How many are there at a time.
+        visitors: usize,
+        /// How long they come.
+        duration: Duration,
+    },
+}
+
 /// How a run of this scenario is set up.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VisitsPlan {
     /// The one transport of all visitors.
     pub transport: Transport,
-    /// How many come in all.
-    pub visits: usize,
-    /// How many come a second.
-    pub visits_per_second: f64,
+    /// When they come.
+    pub coming: Coming,
     /// How long each stays once it is in; none if until the end.
     pub stay: Option<Duration>,
     /// Groups that they are spread over evenly.
@@ -72,6 +92,7 @@ enum Doing {
 #[derive(Debug)]
 struct Visitor {
     doing: Doing,
+    group: GroupId,
     subscription: Subscription,
     /// When its last poll was sent.
     asked: u64,
@@ -83,10 +104,12 @@ pub struct Visits {
     plan: VisitsPlan,
     groups: Vec<GroupId>,
     began: u64,
+    /// Those that come at a rate, or the places of those that follow each other.
     visitors: Vec<Visitor>,
     come: usize,
     /// Visitors that are in, or failed to be.
     settled: usize,
+    /// Visitors that are gone, or places that nobody takes any more.
     gone: usize,
     present: u64,
     holding: bool,
@@ -97,12 +120,19 @@ impl Visits {
     /// Nobody is there yet. The driver's next run lasts until everyone is in, or has gone again if they do.
     #[must_use]
     pub fn start(driver: &mut Driver<Wake>, plan: VisitsPlan) -> Self {
-        let visitor =
-            |_| Visitor { doing: Doing::Away, subscription: Subscription::new(plan.transport), asked: 0 };
+        let groups = draw_groups(driver, plan.groups);
+        let visitor = |number| Visitor {
+            doing: Doing::Away,
+            group: groups[number % groups.len()],
+            subscription: Subscription::new(plan.transport),
+            asked: 0,
+        };
+        let (Coming::PerSecond { visits: places, .. } | Coming::Following { visitors: places, .. }) =
+            plan.coming;
         let visits = Self {
-            groups: draw_groups(driver, plan.groups),
             began: driver.now(),
-            visitors: (0..plan.visits).map(visitor).collect(),
+            visitors: (0..places).map(visitor).collect(),
+            groups,
             plan,
             come: 0,
             settled: 0,
@@ -111,7 +141,12 @@ impl Visits {
             holding: false,
             is_interrupted: false,
         };
-        driver.wake_at(visits.due(0), Wake::Come);
+        match visits.plan.coming {
+            Coming::PerSecond { rate, .. } => driver.wake_at(visits.due(0, rate), Wake::Come),
+            Coming::Following { visitors, .. } => {
+                (0..visitors).for_each(|number| driver.wake_at(visits.began, Wake::Follow(number as u32)));
+            }
+        }
         driver.wake_at(visits.began + SWEEP_MICROS, Wake::Sweep);
         visits
     }
@@ -127,31 +162,47 @@ impl Visits {
         driver.figures.seconds = (driver.now() - self.began) as f64 / 1e6;
     }
 
-    fn due(&self, number: usize) -> u64 {
-        self.began + ((number + 1) as f64 * 1e6 / self.plan.visits_per_second) as u64
-    }
-
-    fn group(&self, number: usize) -> GroupId {
-        self.groups[number % self.groups.len()]
+    fn due(&self, number: usize, rate: f64) -> u64 {
+        self.began + ((number + 1) as f64 * 1e6 / rate) as u64
     }
 
     fn handle_come(&mut self, driver: &mut Driver<Wake>) {
+        let Coming::PerSecond { rate, .. } = self.plan.coming else { return };
         // One at a time: what it says goes out, and the clock is read, before the next is looked at.
         if self.come < self.visitors.len() {
-            let (number, intended) = (self.come, self.due(self.come));
-            self.come += 1;
+            let (number, intended) = (self.come, self.due(self.come, rate));
             driver.figures.lag.record(driver.now() - intended);
-            self.present += 1;
-            driver.figures.vus_max = driver.figures.vus_max.max(self.present);
-            let group = self.group(number);
-            let visitor = &mut self.visitors[number];
-            visitor.doing = Doing::Opening { intended };
-            if let Err(error) = visitor.subscription.open(driver, number as u32, group, &self.plan.host) {
-                self.fail(driver, number, Failure::Connect, &error);
-            }
+            self.begin(driver, number, intended);
         }
         if self.come < self.visitors.len() {
-            driver.wake_at(self.due(self.come), Wake::Come);
+            driver.wake_at(self.due(self.come, rate), Wake::Come);
+        }
+    }
+
+    /// Somebody comes in the place of one who has gone, while there is time. It is meant to come when it does.
+    fn handle_follow(&mut self, driver: &mut Driver<Wake>, number: usize) {
+        let Coming::Following { duration, .. } = self.plan.coming else { return };
+        if driver.now() - self.began >= duration.as_micros() as u64 {
+            self.gone += 1;
+            return;
+        }
+        self.visitors[number].group = self.groups[self.come % self.groups.len()];
+        self.begin(driver, number, driver.now());
+    }
+
+    const fn follows(&self) -> bool {
+        matches!(self.plan.coming, Coming::Following { .. })
+    }
+
+    fn begin(&mut self, driver: &mut Driver<Wake>, number: usize, intended: u64) {
+        self.come += 1;
+        self.present += 1;
+        driver.figures.vus_max = driver.figures.vus_max.max(self.present);
+        let visitor = &mut self.visitors[number];
+        visitor.doing = Doing::Opening { intended };
+        let opened = visitor.subscription.open(driver, number as u32, visitor.group, &self.plan.host);
+        if let Err(error) = opened {
+            self.fail(driver, number, Failure::Connect, &error);
         }
     }
 
@@ -164,8 +215,9 @@ impl Visits {
     }
 
     fn send_poll(&mut self, driver: &mut Driver<Wake>, number: usize, conn: ConnKey) {
-        self.visitors[number].asked = driver.now();
-        let group = self.group(number);
+        let visitor = &mut self.visitors[number];
+        visitor.asked = driver.now();
+        let group = visitor.group;
         driver.send(conn, |out| Ask::Current(None).encode(out, group, &self.plan.host));
     }
 
@@ -201,7 +253,7 @@ impl Visits {
         if self.plan.transport == Transport::LongPoll
             && let Some(conn) = self.visitors[number].subscription.conn()
         {
-            let (group, cursor) = (self.group(number), answer.location_seq.unwrap_or(Seq::ZERO));
+            let (group, cursor) = (self.visitors[number].group, answer.location_seq.unwrap_or(Seq::ZERO));
             let ask = Ask::LongSince(cursor, PARK_MS);
             driver.send(conn, |out| ask.encode(out, group, &self.plan.host));
         }
@@ -247,6 +299,11 @@ impl Visits {
     fn handle_left(&mut self, driver: &mut Driver<Wake>, number: usize) {
         driver.figures.iterations += 1;
         self.handle_gone(driver, number);
+        match self.plan.coming {
+            Coming::PerSecond { .. } => self.gone += 1,
+            // Behind what is still to be written and closed.
+            Coming::Following { .. } => driver.wake_at(driver.now(), Wake::Follow(number as u32)),
+        }
     }
 
     fn handle_gone(&mut self, driver: &mut Driver<Wake>, number: usize) {
@@ -258,7 +315,6 @@ impl Visits {
             driver.close(conn);
         }
         visitor.doing = Doing::Gone;
-        self.gone += 1;
         self.present -= 1;
     }
 
@@ -272,11 +328,12 @@ impl Visits {
         note(driver, failure, number, what);
         if self.visitors[number].doing != Doing::Gone {
             self.handle_gone(driver, number);
+            self.gone += 1;
         }
     }
 
     fn sweep(&mut self, driver: &mut Driver<Wake>) {
-        for number in 0..self.come {
+        for number in 0..self.come.min(self.visitors.len()) {
             let since = match self.visitors[number].doing {
                 Doing::Opening { intended } => intended,
                 Doing::Reopening { since } | Doing::Leaving { since } => since,
@@ -296,6 +353,7 @@ impl Scenario for Visits {
     fn handle_wake(&mut self, driver: &mut Driver<Wake>, wake: Wake, _: u64) {
         match wake {
             Wake::Come => self.handle_come(driver),
+            Wake::Follow(number) => self.handle_follow(driver, number as usize),
             Wake::Leave(number) => self.handle_leave(driver, number as usize),
             Wake::Sweep => self.sweep(driver),
             Wake::Held => self.holding = false,
@@ -317,11 +375,13 @@ impl Scenario for Visits {
         match heard {
             Heard::Answer(answer) => self.handle_answer(driver, number, &answer),
             other => {
-                let group = self.group(number);
+                let group = self.visitors[number].group;
                 let leaving = matches!(self.visitors[number].doing, Doing::Leaving { .. });
                 match self.visitors[number].subscription.handle_heard(driver, conn, group, &other) {
                     Opening::UnderWay => {}
                     Opening::Open => self.handle_open(driver, number),
+                    // The place is not held while the server takes its time to hang up: some take a second.
+                    Opening::Refused(..) if leaving && self.follows() => self.handle_left(driver, number),
                     Opening::Refused(..) if leaving => {}
                     Opening::Refused(failure, what) => self.fail(driver, number, failure, &what),
                 }

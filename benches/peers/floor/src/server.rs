@@ -257,6 +257,9 @@ impl Server {
         let behind = |start: &str| head.get(start.len()..).unwrap_or_default();
         match (head[0], head.get(5), head.get(6), head.get(14), head.get(15)) {
             (b'G', Some(b'c'), ..) => self.answer_short_poll(head, behind("GET /cur/")),
+            (b'G', Some(b'l'), _, Some(b'c'), _) => {
+                self.answer_short_poll(head, behind("GET /location/cur/"));
+            }
             (b'G', Some(b'l'), _, Some(b'l'), _) => {
                 self.answer_long_poll(slot, behind("GET /location/long/"));
             }

@@ -1,9 +1,10 @@
-//! Subscribers of one transport in some groups, and publishes at a fixed rate, whatever becomes of them.
+//! Subscribers of one transport in some groups, and publishes at a fixed rate, whatever becomes of them, or so many at a time.
 //!
 //! Each group has one publisher, a connection of its own, so that the numbers of its publishes and of its updates grow
 //! together. One that publishes over WebSocket is told of its group's updates too, and counts as one more subscriber. A
 //! publish says its group and its number (`x` and `y`), so whoever hears it knows whether it is right there and when it was
-//! meant to be sent. The schedule of publishes is fixed beforehand: one that waits, waits in the figures.
+//! meant to be sent. The schedule of publishes at a rate is fixed beforehand: one that waits, waits in the figures. Of
+//! publishes in a window each is meant to be sent when one before is over.
 //!
 //! ```text
 //! Opening -> Publishing (warm-up) -> Settling -> Quiet -> Publishing (measured) -> Settling -> Quiet
@@ -15,6 +16,7 @@
 
 mod polling;
 mod publishing;
+mod window;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,14 +26,11 @@ use crate::load::client::Heard;
 use crate::load::driver::{ConnKey, Driver, Ended, Scenario};
 use crate::load::figures::Failure;
 use crate::load::ledger::{Ledger, ListenerId, Owed, Verdict};
+use crate::load::plan::Pace;
 use crate::load::scenario::subscribe::{Opening, Subscription};
-use crate::load::scenario::{IDLE_MICROS_MIN, SWEEP_MICROS, draw_groups, is_overdue, note};
-
-/// How long after the last publish updates may still come.
-const SETTLE_MICROS_MAX: u64 = 5_000_000;
-
-/// Subscribers that are on their way at once: below any listener's backlog.
-const OPENING_MAX: usize = 200;
+use crate::load::scenario::{
+    IDLE_MICROS_MIN, OPENING_MAX, SETTLE_MICROS_MAX, SWEEP_MICROS, draw_groups, is_overdue, note,
+};
 
 /// How often it is looked whether everything has come.
 const LOOK_MICROS: u64 = 1000;
@@ -44,6 +43,8 @@ const MEMBERS: u64 = 10;
 pub enum Wake {
     /// A publish is due, or the end of publishing.
     Publish,
+    /// There may be room for publishes.
+    Refill,
     /// It may be quiet by now.
     Look,
     /// This subscriber's short poll is due.
@@ -61,8 +62,8 @@ pub struct FanoutPlan {
     pub subscribers: usize,
     /// Groups that they are spread over evenly.
     pub groups: usize,
-    /// Publishes a second to all groups together.
-    pub publishes_per_second: f64,
+    /// That of publishes, to all groups together.
+    pub pace: Pace,
     /// How long is published at first, to be left out of the figures.
     pub warm_up: Duration,
     /// How long is published and measured.
@@ -94,6 +95,8 @@ struct Subscriber {
     listener: Option<ListenerId>,
     is_open: bool,
     opening_since: u64,
+    /// The publishes of its group up to this one are behind it.
+    passed: u64,
     cursor: Option<Seq>,
     /// What was acknowledged when the poll that is under way was sent.
     newest_at_send: Option<Seq>,
@@ -111,7 +114,7 @@ struct Publisher {
     connection: Subscription,
     listener: Option<ListenerId>,
     is_open: bool,
-    /// The server takes no more connections.
+    /// The server takes no more connections, or this one was lost while each publish waits for one before.
     is_gone: bool,
     opening_since: u64,
     /// When it was last answered.
@@ -119,6 +122,12 @@ struct Publisher {
     published: u64,
     /// The publishes that an answer is owed to: their numbers, and when they were due.
     unanswered: VecDeque<(u64, u64)>,
+    /// Who listens to its group.
+    listeners: u32,
+    /// It listens itself, and the publishes up to this one are behind it.
+    passed: u64,
+    /// The last of its publishes, those that are not over: how much each still waits for.
+    under_way: VecDeque<u32>,
 }
 
 /// Subscribers, publishers and what they have heard.
@@ -134,12 +143,14 @@ pub struct Fanout {
     /// Subscribers that came to listen.
     listened: u64,
     ledger: Ledger,
-    /// When the schedule began, how many of it were sent, and how many there are.
+    /// When the schedule began, how many of it were sent (in a window, had their turn), and how many there are.
     began: u64,
     sent: u64,
     to_send: u64,
     /// When the time of publishing is over.
     publishes_end: u64,
+    /// Publishes of a window that are not over.
+    under_way: usize,
     /// Polls that wait for their answers.
     polls_under_way: usize,
     /// What the ledger had counted as conflated before it counted.
@@ -162,6 +173,9 @@ impl Fanout {
                 answered: 0,
                 published: 0,
                 unanswered: VecDeque::new(),
+                listeners: 0,
+                passed: 0,
+                under_way: VecDeque::new(),
             })
             .collect::<Vec<_>>();
         let subscribers = (0..plan.subscribers)
@@ -171,6 +185,7 @@ impl Fanout {
                 listener: None,
                 is_open: false,
                 opening_since: 0,
+                passed: 0,
                 cursor: None,
                 newest_at_send: None,
                 polling: None,
@@ -191,6 +206,7 @@ impl Fanout {
             sent: 0,
             to_send: 0,
             publishes_end: 0,
+            under_way: 0,
             polls_under_way: 0,
             conflated_before: 0,
         };
@@ -305,36 +321,52 @@ impl Fanout {
     fn publish_for(&mut self, driver: &mut Driver<Wake>, duration: Duration) {
         self.phase = Phase::Publishing;
         self.sent = 0;
-        self.to_send = (self.plan.publishes_per_second * duration.as_secs_f64()) as u64;
-        // The first one is due a step from now.
         self.began = driver.now();
         self.publishes_end = self.began + duration.as_micros() as u64;
-        driver.wake_at(self.due(0).min(self.publishes_end), Wake::Publish);
+        match self.plan.pace {
+            Pace::PerSecond(rate) => {
+                self.to_send = (rate * duration.as_secs_f64()) as u64;
+                // The first one is due a step from now.
+                driver.wake_at(self.due(0, rate).min(self.publishes_end), Wake::Publish);
+            }
+            Pace::InFlight(_) => {
+                self.open_window(driver);
+                driver.wake_at(self.publishes_end, Wake::Publish);
+            }
+        }
         self.begin_polling(driver);
     }
 
     /// When a publish of the schedule is due.
-    fn due(&self, number: u64) -> u64 {
-        self.began + ((number + 1) as f64 * 1e6 / self.plan.publishes_per_second) as u64
+    fn due(&self, number: u64, rate: f64) -> u64 {
+        self.began + ((number + 1) as f64 * 1e6 / rate) as u64
     }
 
     fn handle_due(&mut self, driver: &mut Driver<Wake>) {
         if self.phase != Phase::Publishing {
             return;
         }
-        while self.sent < self.to_send && self.due(self.sent) <= driver.now() {
-            let due = self.due(self.sent);
-            driver.figures.lag.record(driver.now() - due);
-            self.publish(driver, self.sent as usize % self.publishers.len(), due);
-            self.sent += 1;
-        }
-        // The last one may be due before the end, and polls go on until that.
-        let next = if self.sent < self.to_send { self.due(self.sent) } else { self.publishes_end };
+        let next = match self.plan.pace {
+            Pace::PerSecond(rate) => self.publish_due(driver, rate),
+            Pace::InFlight(_) => self.publishes_end,
+        };
         if next > driver.now() {
             return driver.wake_at(next, Wake::Publish);
         }
         self.phase = Phase::Settling { until: driver.now() + SETTLE_MICROS_MAX };
         self.look(driver);
+    }
+
+    /// Publishes what is due by now, and says when it is to be looked again: the last one may be due before the end, and polls
+    /// go on until that.
+    fn publish_due(&mut self, driver: &mut Driver<Wake>, rate: f64) -> u64 {
+        while self.sent < self.to_send && self.due(self.sent, rate) <= driver.now() {
+            let due = self.due(self.sent, rate);
+            driver.figures.lag.record(driver.now() - due);
+            self.publish(driver, self.sent as usize % self.publishers.len(), due);
+            self.sent += 1;
+        }
+        if self.sent < self.to_send { self.due(self.sent, rate) } else { self.publishes_end }
     }
 
     fn look(&mut self, driver: &mut Driver<Wake>) {
@@ -356,7 +388,9 @@ impl Fanout {
         }
         subscriber.is_open = true;
         self.listened += 1;
-        let group = self.publishers[subscriber.group].group;
+        let publisher = &mut self.publishers[subscriber.group];
+        publisher.listeners += 1;
+        let group = publisher.group;
         let owed = match self.plan.transport {
             Transport::ShortPoll => Owed::Newest,
             _ => Owed::FromNow,
@@ -375,7 +409,11 @@ impl Fanout {
             note(driver, Failure::Protocol, number, &"an update before it was subscribed");
             return true;
         };
-        let Verdict::Good { intended_micros, .. } = self.ledger.hear(listener, body) else { return true };
+        let verdict = self.ledger.hear(listener, body);
+        let Verdict::Good { intended_micros, number: publish, .. } = verdict else { return true };
+        if let Some(publish) = publish {
+            self.pass(driver, number, publish + 1);
+        }
         if intended_micros.is_some_and(|intended| !self.counts(intended)) {
             driver.figures.late += 1;
             return false;
@@ -432,7 +470,9 @@ impl Fanout {
         }
         if let Some(listener) = subscriber.listener.take() {
             self.ledger.leave(listener);
+            self.stop_listening(driver, number);
         }
+        let subscriber = &mut self.subscribers[number];
         let (polling, was_open) =
             (subscriber.polling.take(), std::mem::replace(&mut subscriber.is_open, true));
         self.polls_under_way -= usize::from(polling.is_some());
@@ -449,6 +489,7 @@ impl Scenario for Fanout {
     fn handle_wake(&mut self, driver: &mut Driver<Wake>, wake: Wake, due_micros: u64) {
         match wake {
             Wake::Publish => self.handle_due(driver),
+            Wake::Refill => self.refill(driver),
             Wake::Look => self.look(driver),
             Wake::Sweep => self.sweep(driver),
             Wake::Poll(number) => self.poll(driver, number as usize, due_micros),
@@ -517,7 +558,7 @@ impl Scenario for Fanout {
         if was_idle {
             return;
         }
-        publisher.is_gone = matches!(ended, Ended::Unconnected(_));
+        publisher.is_gone |= matches!(ended, Ended::Unconnected(_));
         self.lose_publisher(driver, place, failure, &what);
     }
 

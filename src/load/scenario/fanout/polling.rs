@@ -5,6 +5,7 @@ use crate::load::client::Answer;
 use crate::load::driver::Driver;
 use crate::load::figures::Failure;
 use crate::load::ledger::PollVerdict;
+use crate::load::plan::Pace;
 use crate::load::scenario::ask::Ask;
 use crate::load::scenario::fanout::{Fanout, Phase, Wake};
 use crate::load::scenario::{PARK_MS, check_tag, note};
@@ -119,7 +120,11 @@ impl Fanout {
     /// A poller has this update, and with it knows better than all that it was passed over for. Of what was published in
     /// this phase that is caught up with which every poller had time to poll for: the rest would be told by the quickest alone.
     pub(super) fn record_seen(&self, driver: &mut Driver<Wake>, intended: u64, passed_over: u64) {
-        let step_micros = self.plan.groups as f64 * 1e6 / self.plan.publishes_per_second;
+        let step_micros = match self.plan.pace {
+            Pace::PerSecond(rate) => self.plan.groups as f64 * 1e6 / rate,
+            // Short polls have no window ([`crate::load::plan::Kind::takes`]).
+            Pace::InFlight(_) => 0.0,
+        };
         let last = self.publishes_end.saturating_sub(self.plan.interval.as_micros() as u64);
         for place in 0..=passed_over {
             let published = intended.saturating_sub((place as f64 * step_micros) as u64);

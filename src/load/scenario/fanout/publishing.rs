@@ -6,8 +6,10 @@ use crate::load::client::{Answer, Heard};
 use crate::load::driver::{ConnKey, Driver};
 use crate::load::figures::Failure;
 use crate::load::ledger::Owed;
+use crate::load::plan::Pace;
 use crate::load::scenario::ask::Ask;
 use crate::load::scenario::fanout::{Fanout, MEMBERS, Publisher, Wake};
+use crate::load::scenario::publish_body;
 use crate::load::scenario::subscribe::Opening;
 use crate::wire::stomp::encode::encode_send;
 
@@ -31,11 +33,11 @@ impl Fanout {
         }
         self.ledger.intend(group, number, due);
         self.send_publish(driver, conn, group, number);
+        self.begin_flight(place);
     }
 
     pub(super) fn send_publish(&self, driver: &mut Driver<Wake>, conn: ConnKey, group: GroupId, number: u64) {
-        let member = number % MEMBERS;
-        let body = format!(r#"{{"member":"u{member}","x":{},"y":{number}}}"#, group.number());
+        let body = publish_body(number % MEMBERS, group, number);
         let (body, mask) = (body.as_bytes(), driver.mask());
         driver.send(conn, |out| match self.plan.publish_over {
             Transport::WebSocket => encode_text(out, body, mask),
@@ -82,6 +84,8 @@ impl Fanout {
             return self.note_of_publisher(driver, place, Failure::Protocol, &what);
         };
         publisher.answered = driver.now();
+        self.end_waits(driver, place, number, number + 1);
+        let publisher = &mut self.publishers[place];
         // One of the warm-up may be answered while it counts.
         let counts = due > self.began;
         driver.figures.http_reqs += u64::from(counts);
@@ -92,6 +96,7 @@ impl Fanout {
             self.ledger.acknowledge(publisher.group, answer.body);
         } else {
             self.ledger.withdraw(publisher.group, number);
+            self.refuse_flight(driver, place, number);
             driver.figures.http_req_failed += u64::from(counts);
             let what = format!("a publish was answered {}", answer.status);
             self.note_of_publisher(driver, place, Failure::Status, &what);
@@ -116,6 +121,7 @@ impl Fanout {
         if self.plan.publish_over == Transport::WebSocket {
             let user = (self.subscribers.len() + place) as u32;
             publisher.listener = Some(self.ledger.listen(Some(publisher.group), Owed::FromNow, user));
+            publisher.listeners += 1;
         }
         self.count_open(driver);
     }
@@ -156,12 +162,16 @@ impl Fanout {
         if let Some(conn) = publisher.connection.take_conn() {
             driver.close(conn);
         }
+        publisher.is_gone |= matches!(self.plan.pace, Pace::InFlight(_));
         if let Some(listener) = publisher.listener.take() {
             self.ledger.leave(listener);
+            self.stop_listening(driver, self.subscribers.len() + place);
         }
+        let publisher = &mut self.publishers[place];
         let (group, unanswered) = (publisher.group, std::mem::take(&mut publisher.unanswered));
         for (number, _) in &unanswered {
             self.ledger.doubt(group, *number);
+            self.end_waits(driver, place, *number, *number + 1);
         }
         self.count_unanswered(driver, unanswered.into_iter().map(|(_, due)| due));
         let publisher = &mut self.publishers[place];

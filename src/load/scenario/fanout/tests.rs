@@ -16,13 +16,17 @@ struct Stage {
 
 impl Stage {
     fn set(transport: Transport) -> Self {
+        Self::set_paced(transport, Pace::PerSecond(1e6))
+    }
+
+    fn set_paced(transport: Transport, pace: Pace) -> Self {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut driver = Driver::new(server.local_addr().unwrap(), 1).unwrap();
         let plan = FanoutPlan {
             transport,
             subscribers: 1,
             groups: 1,
-            publishes_per_second: 1e6,
+            pace,
             warm_up: Duration::from_secs(60),
             duration: Duration::from_secs(60),
             interval: Duration::from_millis(1),
@@ -171,4 +175,96 @@ fn what_was_conflated_in_the_warm_up_does_not_count() {
     stage.measure();
     stage.fanout.finish(&mut stage.driver);
     assert_eq!(stage.driver.figures.conflated, 0);
+}
+
+/// A window of two, with as many publishes out as that takes.
+fn window() -> Stage {
+    let mut stage = Stage::set_paced(Transport::Sse, Pace::InFlight(2));
+    stage.pass(stage.driver.now());
+    stage.fanout.refill(&mut stage.driver);
+    stage
+}
+
+impl Stage {
+    /// The subscriber is told of a publish, and the window is looked at.
+    fn tell(&mut self, number: u64) {
+        let body = self.update(number);
+        self.fanout.hear(&mut self.driver, 0, body.as_bytes());
+        self.fanout.refill(&mut self.driver);
+    }
+
+    fn answer_publish(&mut self, status: u16, number: u64) {
+        let body = self.update(number);
+        self.answer(status, &body, Fanout::handle_publish_answer);
+        self.fanout.refill(&mut self.driver);
+    }
+
+    #[track_caller]
+    fn expect_published(&self, published: u64) {
+        assert_eq!(self.fanout.publishers[0].published, published);
+        assert_eq!(self.fanout.under_way, self.fanout.publishers[0].under_way.len());
+    }
+}
+
+#[test]
+fn publish_is_over_when_it_was_heard_and_answered_and_the_next_follows() {
+    let mut stage = window();
+    stage.expect_published(2);
+    stage.tell(0);
+    stage.expect_published(2);
+    stage.answer_publish(200, 0);
+    stage.expect_published(3);
+    // The other way around, two at once.
+    stage.answer_publish(200, 1);
+    stage.answer_publish(200, 2);
+    stage.expect_published(3);
+    stage.tell(1);
+    stage.expect_published(4);
+    stage.tell(2);
+    stage.expect_published(5);
+}
+
+#[test]
+fn listener_that_is_passed_over_or_lost_is_waited_for_no_more() {
+    let mut stage = window();
+    stage.answer_publish(200, 0);
+    stage.answer_publish(200, 1);
+    let with_gap = stage.update(1).replace('}', ",\"gap\":true}");
+    stage.fanout.hear(&mut stage.driver, 0, with_gap.as_bytes());
+    stage.fanout.refill(&mut stage.driver);
+    stage.expect_published(4);
+    stage.fanout.lose(&mut stage.driver, 0, Failure::Cut, &"gone");
+    stage.answer_publish(200, 2);
+    // Nobody listens any more, but the answers still come.
+    stage.expect_published(5);
+}
+
+#[test]
+fn refused_publish_makes_room_for_the_next() {
+    let mut stage = window();
+    stage.answer_publish(503, 0);
+    stage.expect_published(3);
+    stage.tell(1);
+    stage.answer_publish(200, 1);
+    stage.expect_published(4);
+}
+
+#[test]
+fn publisher_that_is_lost_publishes_no_more_in_a_closed_loop() {
+    let mut stage = window();
+    stage.fanout.lose_publisher(&mut stage.driver, 0, Failure::Cut, &"gone");
+    stage.fanout.refill(&mut stage.driver);
+    assert_eq!(stage.fanout.publishers[0].published, 2);
+}
+
+#[test]
+fn what_is_lost_in_the_warm_up_takes_no_room_of_what_counts() {
+    let mut stage = window();
+    stage.measure();
+    assert_eq!(stage.fanout.under_way, 0);
+    stage.fanout.refill(&mut stage.driver);
+    stage.expect_published(4);
+    // What comes late of before is behind everybody.
+    stage.tell(0);
+    stage.expect_published(4);
 }

@@ -105,7 +105,12 @@ impl Seed {
             Ask::Notify | Ask::EventShare | Ask::Share => {
                 return self.ledger.acknowledge(user.group, answer.body);
             }
-            Ask::Current(_) | Ask::Long { .. } | Ask::LongSince(..) | Ask::Cursor | Ask::Stream => {
+            Ask::Current(_)
+            | Ask::Newest
+            | Ask::Long { .. }
+            | Ask::LongSince(..)
+            | Ask::Cursor
+            | Ask::Stream => {
                 let seq = match self.ledger.poll(user.listener, answer.body, None) {
                     PollVerdict::New { seq, .. } | PollVerdict::Same { seq } => Some(seq),
                     PollVerdict::MadeUp => None,

@@ -1,0 +1,672 @@
+//! Connections on each of which short polls follow each other as quickly as they are answered: what a request costs, and how
+//! many a server can answer.
+//!
+//! Every group has a location before the first poll, so all are answered with 200, a body and an ETag. The first of a group's
+//! users publishes it on its own connection, and again from time to time, for a member that nobody hears of leaves. A user
+//! sends its requests in one write, and the next ones when all of them are answered; how long one took is counted from
+//! that write, so this is a closed loop, and waits that a slow server keeps users from making are in no figure.
+//!
+//! ```text
+//! Opening -> Asking (warm-up) -> Settling -> Quiet -> Asking (measured) -> Settling -> Quiet
+//! ```
+
+use std::time::Duration;
+
+use crate::ids::{GroupId, Seq};
+use crate::load::client::{Answer, Client, Heard};
+use crate::load::driver::{ConnKey, Driver, Ended, Scenario};
+use crate::load::figures::Failure;
+use crate::load::ledger::{Ledger, ListenerId, Owed, PollVerdict};
+use crate::load::scenario::ask::Ask;
+use crate::load::scenario::{
+    IDLE_MICROS_MIN, OPENING_MAX, SETTLE_MICROS_MAX, SWEEP_MICROS, check_tag, draw_groups, is_overdue, note,
+    publish_body,
+};
+
+/// How often a group's location is published anew: a third of the time after which a member leaves that nobody hears of.
+const PUBLISH_MICROS: u64 = 20_000_000;
+
+/// What the scenario asks to be woken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    /// There may be room for who is to connect, or all may be in.
+    Opening,
+    /// This user is to publish in the place of another.
+    GoOn(u32),
+    /// Everybody is to ask.
+    Begin,
+    /// The time of asking is over.
+    End,
+    /// What is not answered by now is not waited for any more.
+    GiveUp,
+    /// Somebody may have waited too long.
+    Sweep,
+}
+
+/// How a run of this scenario is set up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AskingPlan {
+    /// How many ask.
+    pub users: usize,
+    /// Groups that they are spread over evenly; those without a user are not asked for.
+    pub groups: usize,
+    /// Requests of one write.
+    pub in_flight: usize,
+    /// How long they ask at first, to be left out of the figures.
+    pub warm_up: Duration,
+    /// How long they ask and are measured.
+    pub duration: Duration,
+    /// What requests name as Host.
+    pub host: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Users connect, and groups are given their locations.
+    Opening,
+    /// Everybody asks.
+    Asking,
+    /// What was asked is to be answered still.
+    Settling,
+    /// Nothing is under way.
+    Quiet,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    /// Accepts: that its connection stands. Next: `Publishing`, or `Ready`.
+    Connecting { since: u64 },
+    /// Accepts: the answer to its publish. Next: `Asking`, or `Ready`.
+    Publishing { since: u64 },
+    /// Accepts: so many answers. Next: `Asking`, `Publishing` or `Ready`.
+    Asking { since: u64, left: usize, newest_at_send: Option<Seq> },
+    /// Asks nothing. Next: `Asking`, or `Publishing`.
+    Ready { since: u64 },
+    /// Was lost.
+    Gone,
+}
+
+#[derive(Debug)]
+struct User {
+    doing: Doing,
+    conn: Option<ConnKey>,
+    listener: Option<ListenerId>,
+}
+
+#[derive(Debug)]
+struct Group {
+    id: GroupId,
+    /// The user who publishes.
+    publisher: usize,
+    published: u64,
+    /// When it is to be published anew.
+    publish_due: u64,
+    /// The newest update that anybody was answered with.
+    newest: Option<(Seq, Box<[u8]>)>,
+    /// Requests as a user sends them, one behind the other.
+    requests: Vec<u8>,
+}
+
+/// The users and what they are answered.
+#[derive(Debug)]
+pub struct Asking {
+    plan: AskingPlan,
+    phase: Phase,
+    users: Vec<User>,
+    groups: Vec<Group>,
+    next_to_open: usize,
+    /// Users whose first connection does not stand yet.
+    connecting: usize,
+    /// Groups without a location that some user can still give one.
+    unpublished: usize,
+    /// Users who were not lost.
+    live: usize,
+    /// Users who wait for an answer.
+    waiting: usize,
+    ledger: Ledger,
+    began: u64,
+    ends: u64,
+}
+
+impl Asking {
+    /// Begins to connect; the driver's next run lasts until the warm-up has settled.
+    #[must_use]
+    pub fn start(driver: &mut Driver<Wake>, plan: AskingPlan) -> Self {
+        let count = plan.groups.min(plan.users);
+        let group = |(place, id)| {
+            let mut requests = Vec::new();
+            (0..plan.in_flight).for_each(|_| Ask::Newest.encode(&mut requests, id, &plan.host));
+            Group { id, publisher: place, published: 0, publish_due: 0, newest: None, requests }
+        };
+        let groups: Vec<_> = draw_groups(driver, count).into_iter().enumerate().map(group).collect();
+        let user = |_| User { doing: Doing::Connecting { since: 0 }, conn: None, listener: None };
+        let mut asking = Self {
+            phase: Phase::Opening,
+            users: (0..plan.users).map(user).collect(),
+            groups,
+            next_to_open: 0,
+            connecting: plan.users,
+            unpublished: count,
+            live: plan.users,
+            waiting: 0,
+            ledger: Ledger::new(),
+            began: driver.now(),
+            ends: driver.now(),
+            plan,
+        };
+        driver.wake_at(driver.now() + SWEEP_MICROS, Wake::Sweep);
+        asking.go_on_opening(driver);
+        asking
+    }
+
+    /// From a quiet moment on, everything counts: the driver's next run lasts until all that is asked is answered.
+    pub fn measure(&mut self, driver: &mut Driver<Wake>) {
+        driver.figures.begin_anew();
+        self.ask_for(driver, self.plan.duration);
+    }
+
+    /// Sums up, once the measured run is over.
+    pub fn finish(&mut self, driver: &mut Driver<Wake>) {
+        driver.figures.seconds = driver.now().saturating_sub(self.began) as f64 / 1e6;
+        driver.figures.vus_max = self.live as u64;
+        for number in 0..self.users.len() {
+            if self.is_waiting(number) {
+                note(driver, Failure::Timeout, number, &"no answer");
+                self.count_unanswered(driver, number);
+            }
+        }
+        driver.figures.failures.merge(self.ledger.failures());
+    }
+
+    /// Connects as many as may be on their way at once; behind the last one they begin to ask.
+    fn go_on_opening(&mut self, driver: &mut Driver<Wake>) {
+        while self.next_to_open < self.users.len()
+            && self.next_to_open + self.connecting - self.users.len() < OPENING_MAX
+        {
+            let number = self.next_to_open;
+            self.next_to_open += 1;
+            self.users[number].doing = Doing::Connecting { since: driver.now() };
+            self.connect(driver, number);
+        }
+        if self.phase == Phase::Opening && self.connecting == 0 && self.unpublished == 0 {
+            self.ask_for(driver, self.plan.warm_up);
+        }
+    }
+
+    fn connect(&mut self, driver: &mut Driver<Wake>, number: usize) {
+        match driver.open(number as u32, Client::requests()) {
+            Ok(conn) => self.users[number].conn = Some(conn),
+            Err(error) => self.lose(driver, number, Failure::Connect, &error),
+        }
+    }
+
+    fn ask_for(&mut self, driver: &mut Driver<Wake>, duration: Duration) {
+        self.phase = Phase::Asking;
+        self.began = driver.now();
+        self.ends = self.began + duration.as_micros() as u64;
+        // What is sent goes out when a wake or an event has been handled.
+        driver.wake_at(self.began, Wake::Begin);
+        driver.wake_at(self.ends, Wake::End);
+    }
+
+    /// A user who has nothing to wait for asks for the next, while there is time.
+    fn go_on(&mut self, driver: &mut Driver<Wake>, number: usize) {
+        if !matches!(self.users[number].doing, Doing::Ready { .. }) {
+            return;
+        }
+        let place = self.place(number);
+        let group = &self.groups[place];
+        let publishes = group.publisher == number && driver.now() >= group.publish_due;
+        let is_needed = self.phase == Phase::Opening && group.newest.is_none();
+        let asks = self.phase == Phase::Asking && driver.now() < self.ends;
+        if !(asks || publishes && is_needed) {
+            return;
+        }
+        // The server ended it while it was idle.
+        if self.users[number].conn.is_none() {
+            self.connect(driver, number);
+        }
+        if publishes {
+            self.publish(driver, number);
+        } else {
+            self.send(driver, number, self.plan.in_flight);
+        }
+    }
+
+    /// Asks so often, in one write.
+    fn send(&mut self, driver: &mut Driver<Wake>, number: usize, count: usize) {
+        let Some(conn) = self.users[number].conn else { return };
+        let group = &self.groups[self.place(number)];
+        let requests = &group.requests[..group.requests.len() / self.plan.in_flight * count];
+        driver.send(conn, |out| out.extend_from_slice(requests));
+        let newest_at_send = self.ledger.newest_acknowledged(group.id);
+        self.wait_as(number, Doing::Asking { since: driver.now(), left: count, newest_at_send });
+    }
+
+    fn publish(&mut self, driver: &mut Driver<Wake>, number: usize) {
+        let Some(conn) = self.users[number].conn else { return };
+        let place = self.place(number);
+        let group = &mut self.groups[place];
+        let publish = group.published;
+        group.published += 1;
+        group.publish_due = driver.now() + PUBLISH_MICROS;
+        driver.figures.published += 1;
+        self.ledger.intend(group.id, publish, driver.now());
+        let (id, body) = (group.id, publish_body(0, group.id, publish));
+        driver.send(conn, |out| Ask::Share.encode_with(out, id, &self.plan.host, body.as_bytes()));
+        self.wait_as(number, Doing::Publishing { since: driver.now() });
+    }
+
+    fn wait_as(&mut self, number: usize, doing: Doing) {
+        self.waiting += usize::from(!self.is_waiting(number));
+        self.users[number].doing = doing;
+    }
+
+    /// All that it had asked is answered.
+    fn be_ready(&mut self, driver: &mut Driver<Wake>, number: usize) {
+        self.waiting -= usize::from(self.is_waiting(number));
+        self.users[number].doing = Doing::Ready { since: driver.now() };
+        self.go_on(driver, number);
+        self.settle();
+    }
+
+    const fn is_over(&self, now: u64) -> bool {
+        matches!(self.phase, Phase::Settling) && now >= self.ends
+    }
+
+    fn settle(&mut self) {
+        if self.phase == Phase::Settling && self.waiting == 0 {
+            self.phase = Phase::Quiet;
+        }
+    }
+
+    fn is_waiting(&self, number: usize) -> bool {
+        matches!(self.users[number].doing, Doing::Publishing { .. } | Doing::Asking { .. })
+    }
+
+    const fn place(&self, number: usize) -> usize {
+        number % self.groups.len()
+    }
+
+    /// Whether what was sent then is of this phase.
+    const fn counts(&self, since: u64) -> bool {
+        since >= self.began
+    }
+
+    fn handle_answer(&mut self, driver: &mut Driver<Wake>, number: usize, answer: &Answer<'_>) {
+        let since = match self.users[number].doing {
+            Doing::Publishing { since } | Doing::Asking { since, .. } => since,
+            Doing::Connecting { .. } | Doing::Ready { .. } | Doing::Gone => {
+                let what = "an answer that nothing was asked for";
+                return self.lose(driver, number, Failure::Protocol, &what);
+            }
+        };
+        let count = u64::from(self.counts(since));
+        driver.figures.http_reqs += count;
+        driver.figures.http_req_failed += u64::from(answer.status != 200) * count;
+        if count > 0 {
+            driver.figures.http_req_duration.record(driver.now() - since);
+        }
+        let left = match self.users[number].doing {
+            Doing::Asking { left, newest_at_send, .. } => {
+                self.check(driver, number, answer, (newest_at_send, count));
+                left - 1
+            }
+            Doing::Publishing { .. } => {
+                if !self.take_publish(driver, number, answer) {
+                    return;
+                }
+                0
+            }
+            Doing::Connecting { .. } | Doing::Ready { .. } | Doing::Gone => return,
+        };
+        if !answer.keep_alive {
+            if let Some(conn) = self.users[number].conn.take() {
+                driver.close(conn);
+            }
+            self.connect(driver, number);
+        }
+        match &mut self.users[number].doing {
+            // What was sent behind the last answered request was not read (RFC 9112, section 9.6).
+            Doing::Asking { .. } if left > 0 && !answer.keep_alive => self.send(driver, number, left),
+            Doing::Asking { left: held, .. } if left > 0 => *held = left,
+            Doing::Asking { .. } | Doing::Publishing { .. } => self.be_ready(driver, number),
+            Doing::Connecting { .. } | Doing::Ready { .. } | Doing::Gone => {}
+        }
+    }
+
+    /// Holds a poll's answer against the newest update, of which nearly all are to the byte, else against all that is known.
+    fn check(
+        &mut self,
+        driver: &mut Driver<Wake>,
+        number: usize,
+        answer: &Answer<'_>,
+        (newest_at_send, count): (Option<Seq>, u64),
+    ) {
+        if answer.status != 200 {
+            let what = format!("a poll was answered {}", answer.status);
+            return note(driver, Failure::Status, number, &what);
+        }
+        let place = self.place(number);
+        if let Some((seq, body)) = &self.groups[place].newest
+            && answer.etag == Some(*seq)
+            && *answer.body == **body
+        {
+            driver.figures.delivered += count;
+            driver.figures.payload_received += count * answer.body.len() as u64;
+            return;
+        }
+        let Some(listener) = self.users[number].listener else { return };
+        let seq = match self.ledger.poll(listener, answer.body, newest_at_send) {
+            PollVerdict::New { seq, .. } | PollVerdict::Same { seq } => seq,
+            PollVerdict::MadeUp => return check_tag(driver, number, answer, None),
+            PollVerdict::Bad => return,
+        };
+        check_tag(driver, number, answer, Some(seq));
+        driver.figures.delivered += count;
+        driver.figures.payload_received += count * answer.body.len() as u64;
+        let newest = &mut self.groups[place].newest;
+        if newest.as_ref().is_none_or(|(known, _)| *known < seq) {
+            *newest = Some((seq, answer.body.into()));
+        }
+    }
+
+    /// Takes the answer to a publish; `false` if the user is lost by it.
+    fn take_publish(&mut self, driver: &mut Driver<Wake>, number: usize, answer: &Answer<'_>) -> bool {
+        let place = self.place(number);
+        let group = &mut self.groups[place];
+        if answer.status == 200 {
+            self.ledger.acknowledge(group.id, answer.body);
+            if let Some(seq) = self.ledger.newest_acknowledged(group.id) {
+                self.unpublished -= usize::from(group.newest.is_none());
+                group.newest = Some((seq, answer.body.into()));
+            }
+        } else {
+            self.ledger.withdraw(group.id, group.published - 1);
+        }
+        let is_known = group.newest.is_some();
+        let what = format!("a publish was answered {}", answer.status);
+        match answer.status {
+            200 if is_known => {}
+            200 => self.lose(driver, number, Failure::Body, &"a publish was not answered with its update"),
+            _ if is_known => note(driver, Failure::Status, number, &what),
+            _ => self.lose(driver, number, Failure::Status, &what),
+        }
+        is_known
+    }
+
+    /// What a user still waits for is answered by nobody.
+    fn count_unanswered(&self, driver: &mut Driver<Wake>, number: usize) {
+        let (since, requests) = match self.users[number].doing {
+            Doing::Publishing { since } => (since, 1),
+            Doing::Asking { since, left, .. } => (since, left as u64),
+            Doing::Connecting { .. } | Doing::Ready { .. } | Doing::Gone => return,
+        };
+        let requests = u64::from(self.counts(since)) * requests;
+        driver.figures.http_reqs += requests;
+        driver.figures.http_req_failed += requests;
+    }
+
+    /// A user is no more; if it was to publish, another one of the group does.
+    fn lose(
+        &mut self,
+        driver: &mut Driver<Wake>,
+        number: usize,
+        failure: Failure,
+        what: &dyn std::fmt::Display,
+    ) {
+        note(driver, failure, number, what);
+        self.count_unanswered(driver, number);
+        let place = self.place(number);
+        self.waiting -= usize::from(self.is_waiting(number));
+        let user = &mut self.users[number];
+        if let Some(conn) = user.conn.take() {
+            driver.close(conn);
+        }
+        if let Some(listener) = user.listener.take() {
+            self.ledger.leave(listener);
+        }
+        let was = std::mem::replace(&mut user.doing, Doing::Gone);
+        if was == Doing::Gone {
+            return;
+        }
+        self.live -= 1;
+        self.connecting -= usize::from(matches!(was, Doing::Connecting { .. }));
+        let group = &mut self.groups[place];
+        if let Doing::Publishing { .. } = was {
+            self.ledger.doubt(group.id, group.published - 1);
+        }
+        if group.publisher == number {
+            let mut others = (place..self.users.len()).step_by(self.groups.len());
+            match others.find(|other| self.users[*other].doing != Doing::Gone) {
+                Some(other) => {
+                    let group = &mut self.groups[place];
+                    group.publisher = other;
+                    group.publish_due = driver.now();
+                    driver.wake_at(driver.now(), Wake::GoOn(other as u32));
+                }
+                None => self.unpublished -= usize::from(self.groups[place].newest.is_none()),
+            }
+        }
+        if self.live == 0 {
+            self.phase = Phase::Quiet;
+        }
+        self.settle();
+        // Not from here: whoever is lost while it connects would be one call deeper than the one before.
+        if self.phase == Phase::Opening {
+            driver.wake_at(driver.now(), Wake::Opening);
+        }
+    }
+
+    fn sweep(&mut self, driver: &mut Driver<Wake>) {
+        for number in 0..self.next_to_open {
+            let since = match self.users[number].doing {
+                Doing::Connecting { since } | Doing::Publishing { since } | Doing::Asking { since, .. } => {
+                    since
+                }
+                Doing::Ready { .. } | Doing::Gone => continue,
+            };
+            if is_overdue(driver, since) {
+                self.lose(driver, number, Failure::Timeout, &"no answer");
+            }
+        }
+        driver.wake_at(driver.now() + SWEEP_MICROS, Wake::Sweep);
+    }
+
+    fn end(&mut self, driver: &mut Driver<Wake>) {
+        if self.phase == Phase::Asking && driver.now() >= self.ends {
+            self.phase = Phase::Settling;
+            driver.wake_at(driver.now() + SETTLE_MICROS_MAX, Wake::GiveUp);
+            self.settle();
+        }
+    }
+}
+
+impl Scenario for Asking {
+    type Wake = Wake;
+
+    fn handle_wake(&mut self, driver: &mut Driver<Wake>, wake: Wake, due_micros: u64) {
+        match wake {
+            Wake::Opening => self.go_on_opening(driver),
+            Wake::GoOn(number) => self.go_on(driver, number as usize),
+            Wake::Begin => (0..self.users.len()).for_each(|number| self.go_on(driver, number)),
+            Wake::End => self.end(driver),
+            // One of the phase before may come in this one.
+            Wake::GiveUp if self.is_over(due_micros - SETTLE_MICROS_MAX) => self.phase = Phase::Quiet,
+            Wake::GiveUp => {}
+            Wake::Sweep => self.sweep(driver),
+        }
+    }
+
+    fn handle_connected(&mut self, driver: &mut Driver<Wake>, _: ConnKey, user: u32) {
+        let number = user as usize;
+        // Whoever connects anew has its requests to send already.
+        if !matches!(self.users[number].doing, Doing::Connecting { .. }) {
+            return;
+        }
+        self.connecting -= 1;
+        let group = self.groups[self.place(number)].id;
+        self.users[number].listener = Some(self.ledger.listen(Some(group), Owed::Newest, user));
+        self.be_ready(driver, number);
+        self.go_on_opening(driver);
+    }
+
+    fn handle_first_byte(&mut self, _: &mut Driver<Wake>, _: ConnKey, _: u32) {}
+
+    fn handle_heard(&mut self, driver: &mut Driver<Wake>, _: ConnKey, user: u32, heard: Heard<'_>) {
+        if let Heard::Answer(answer) = heard {
+            self.handle_answer(driver, user as usize, &answer);
+            if self.phase == Phase::Opening {
+                self.go_on_opening(driver);
+            }
+        }
+    }
+
+    fn handle_ended(&mut self, driver: &mut Driver<Wake>, _: ConnKey, user: u32, ended: Ended) {
+        let number = user as usize;
+        self.users[number].conn = None;
+        if let (Doing::Ready { since }, Ended::ByServer) = (self.users[number].doing, &ended)
+            && driver.now() - since >= IDLE_MICROS_MIN
+        {
+            return;
+        }
+        let (failure, what) = ended.describe();
+        self.lose(driver, number, failure, &what);
+    }
+
+    fn handle_interrupt(&mut self, driver: &mut Driver<Wake>) {
+        match self.phase {
+            Phase::Opening => {
+                for user in &mut self.users {
+                    user.conn.take().into_iter().for_each(|conn| driver.close(conn));
+                    user.doing = Doing::Gone;
+                }
+                self.waiting = 0;
+                self.phase = Phase::Quiet;
+            }
+            Phase::Asking => {
+                self.ends = driver.now();
+                self.end(driver);
+            }
+            Phase::Settling | Phase::Quiet => {}
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.phase == Phase::Quiet
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    const UPDATE: &str = r#"{"seq":7,"member":"u0","x":GROUP,"y":NUMBER,"at":1}"#;
+
+    /// Two users of one group who are connected, told everything by calls in place of a server.
+    struct Stage {
+        asking: Asking,
+        driver: Driver<Wake>,
+        /// Takes connections, and says nothing.
+        _server: TcpListener,
+    }
+
+    impl Stage {
+        fn set() -> Self {
+            let server = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut driver = Driver::new(server.local_addr().unwrap(), 1).unwrap();
+            let (warm_up, duration) = (Duration::from_secs(60), Duration::from_secs(60));
+            let plan =
+                AskingPlan { users: 2, groups: 1, in_flight: 2, warm_up, duration, host: String::new() };
+            let mut asking = Asking::start(&mut driver, plan);
+            for user in 0..2 {
+                let conn = asking.users[user].conn.expect("it was opened");
+                asking.handle_connected(&mut driver, conn, user as u32);
+            }
+            Self { asking, driver, _server: server }
+        }
+
+        fn begin(&mut self) {
+            assert_eq!(self.asking.phase, Phase::Asking);
+            self.asking.handle_wake(&mut self.driver, Wake::Begin, 0);
+        }
+
+        fn answer(&mut self, user: u32, number: u64, seq: u64, keep_alive: bool) {
+            let update = UPDATE.replace("GROUP", &self.asking.groups[0].id.to_string());
+            let update = update.replace("NUMBER", &number.to_string());
+            let body = update.replace("\"seq\":7", &format!("\"seq\":{seq}"));
+            let (body, etag) = (body.as_bytes(), Seq::new(seq));
+            let answer = Answer { status: 200, body, location_seq: None, etag, keep_alive };
+            let conn = self.asking.users[user as usize].conn.expect("it is connected");
+            self.asking.handle_heard(&mut self.driver, conn, user, Heard::Answer(answer));
+        }
+
+        #[track_caller]
+        fn expect(&self, user: usize, left: Option<usize>) {
+            let found = match self.asking.users[user].doing {
+                Doing::Asking { left, .. } => Some(left),
+                _ => None,
+            };
+            assert_eq!(found, left, "{:?}", self.asking.users[user].doing);
+            assert_eq!(self.driver.figures.failures.total(), 0, "{:?}", self.driver.figures.failures);
+        }
+    }
+
+    #[test]
+    fn nobody_asks_before_the_group_has_its_location() {
+        let mut stage = Stage::set();
+        assert_eq!(stage.asking.phase, Phase::Opening);
+        assert!(matches!(stage.asking.users[0].doing, Doing::Publishing { .. }));
+        assert!(matches!(stage.asking.users[1].doing, Doing::Ready { .. }));
+        stage.answer(0, 0, 7, true);
+        stage.begin();
+        stage.expect(0, Some(2));
+        stage.expect(1, Some(2));
+    }
+
+    #[test]
+    fn next_requests_follow_the_last_answer_of_those_before() {
+        let mut stage = Stage::set();
+        stage.answer(0, 0, 7, true);
+        stage.begin();
+        stage.answer(1, 0, 7, true);
+        stage.expect(1, Some(1));
+        stage.answer(1, 0, 7, true);
+        stage.expect(1, Some(2));
+        assert_eq!(stage.driver.figures.delivered, 2);
+    }
+
+    #[test]
+    fn requests_behind_a_last_answer_are_sent_anew() {
+        let mut stage = Stage::set();
+        stage.answer(0, 0, 7, true);
+        stage.begin();
+        let before = stage.asking.users[1].conn;
+        stage.answer(1, 0, 7, false);
+        stage.expect(1, Some(1));
+        assert_ne!(stage.asking.users[1].conn, before);
+    }
+
+    #[test]
+    fn location_is_published_anew_before_its_member_leaves() {
+        let mut stage = Stage::set();
+        stage.answer(0, 0, 7, true);
+        stage.begin();
+        stage.asking.groups[0].publish_due = 0;
+        (0..2).for_each(|_| stage.answer(0, 0, 7, true));
+        assert!(matches!(stage.asking.users[0].doing, Doing::Publishing { .. }));
+        // Until it is answered, others may be told of the one or the other.
+        stage.answer(1, 1, 8, true);
+        stage.answer(0, 1, 8, true);
+        stage.answer(1, 1, 8, true);
+        stage.expect(0, Some(2));
+        stage.expect(1, Some(2));
+        assert_eq!(stage.driver.figures.delivered, 4);
+        // What was asked for since then is owed the newer one.
+        stage.answer(1, 0, 7, true);
+        stage.asking.finish(&mut stage.driver);
+        assert_eq!(stage.driver.figures.failures.count(Failure::Stale), 1);
+    }
+}
