@@ -276,6 +276,8 @@ pub struct RunFigures {
     /// Updates that were published before it counted and came while it did. Their bytes count, for bytes are not told apart;
     /// they are in no other figure.
     pub late: u64,
+    /// Users who were cut off in the middle of a request or handshake, for their grace was over.
+    pub cut_off: u64,
     /// Updates that slow subscribers were passed over for, as the server told them by `gap`.
     pub conflated: u64,
     /// From the intended publish to the subscriber's read, where the publish was the tool's and told apart.

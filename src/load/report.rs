@@ -151,6 +151,12 @@ impl RunReport {
                  server's counts alone"
             ));
         }
+        if self.figures.cut_off > 0 {
+            let users = self.figures.cut_off;
+            warnings.push(format!(
+                "{users} users were cut off in the middle of a request when their grace was over: it is in no figure"
+            ));
+        }
         let late = self.figures.lag.percentile(99.0);
         if late > LAG_MICROS_MAX {
             let late = duration(late as f64);

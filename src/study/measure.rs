@@ -23,6 +23,7 @@ use crate::load::scenario::PARK_MS;
 use crate::load::scenario::ask::Ask;
 use crate::load::scenario::fanout::FanoutPlan;
 use crate::load::scenario::visits::{Coming, Visits, VisitsPlan};
+use crate::load::server_side::ServerSide;
 use crate::load::target::Target;
 use crate::study::figures::WireBytes;
 use crate::wire::http::response::{HttpDate, Status, begin};
@@ -57,6 +58,8 @@ pub enum RunError {
     NoServer(io::Error),
     /// Its server ended.
     ServerEnded(ExitStatus),
+    /// Its server was there before it and not behind it: what it used is not known.
+    ServerGone,
     /// It was made, and not one connection was opened or update delivered: what went wrong, as often as it did.
     Nothing(String),
 }
@@ -67,6 +70,9 @@ impl fmt::Display for RunError {
             Self::Load(error) => error.fmt(f),
             Self::NoServer(error) => write!(f, "the study's server did not start: {error}"),
             Self::ServerEnded(status) => write!(f, "the study's server ended with {status}"),
+            Self::ServerGone => {
+                f.write_str("the server could be looked at before the run, and not behind it")
+            }
             Self::Nothing(failures) if failures.is_empty() => f.write_str("nothing came of it"),
             Self::Nothing(failures) => write!(f, "nothing came of it: {failures}"),
         }
@@ -94,6 +100,13 @@ fn come_of(figures: &RunFigures, count: u64) -> Result<(), RunError> {
         return Ok(());
     }
     Err(RunError::Nothing(told(&figures.failures).collect::<Vec<_>>().join("; ")))
+}
+
+/// The server's side of a run, which says nothing if the server has gone since it began.
+fn still_there(server: Option<ServerSide>) -> Result<ServerSide, RunError> {
+    let server = server.unwrap_or_default();
+    let has_gone = server.resident_bytes_before.is_some() && server.resident_bytes_after.is_none();
+    if has_gone { Err(RunError::ServerGone) } else { Ok(server) }
 }
 
 /// What idle connections cost, by one run.
@@ -206,7 +219,7 @@ impl Bench<'_> {
         let kernel_after = kernel_socket_bytes();
         let Measured { figures, server } = run.measured(&mut idle)?;
         come_of(&figures, figures.opened)?;
-        let server = server.unwrap_or_default();
+        let server = still_there(server)?;
         let each = |bytes: f64| bytes / connections as f64;
         let grown = |before: u64, after: u64| each(after as f64 - before as f64);
         Ok(Idle {
@@ -231,7 +244,7 @@ impl Bench<'_> {
         let transport = plan.transport;
         let Measured { figures, server } = play_fanout(&mut run, plan)?;
         come_of(&figures, figures.delivered)?;
-        let server = server.unwrap_or_default();
+        let server = still_there(server)?;
         let counts = server.counts;
         let staleness = counts.as_ref().and_then(|counts| counts.staleness.get(transport.label()));
         Ok(Flow {

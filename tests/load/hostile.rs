@@ -113,6 +113,16 @@ fn server_that_hangs_up_is_told_as_such() {
 }
 
 #[test]
+fn users_that_are_cut_off_before_any_answer_are_told_of() {
+    let fake = Fake::start(|_| Reply::Nothing);
+    let [seed, ..] = kinds();
+    for transport in [Transport::ShortPoll, Transport::LongPoll, Transport::Sse] {
+        let figures = play_against(fake.address(), seed.clone(), transport);
+        assert_eq!((figures.cut_off, figures.http_reqs), (3, 0), "{transport:?}");
+    }
+}
+
+#[test]
 fn server_of_another_protocol_is_told_as_such() {
     let fake = Fake::start(|_| Reply::Say("SSH-2.0-OpenSSH_9.2p1\r\n\r\n".to_owned()));
     check_all(&fake, &[Failure::Protocol], "another protocol");

@@ -32,6 +32,9 @@ use crate::wire::websocket::frame::CloseCode;
 /// How long an answer may take: k6's own patience.
 const ANSWER_MICROS_MAX: u64 = 60_000_000;
 
+/// How long an answer may have been owed to a user whose grace is over: half as long again as the server parks a poll.
+const ANSWER_MICROS_AT_CUT_MAX: u64 = 15_000_000;
+
 /// How long a handshake may take: k6's own patience.
 const HANDSHAKE_MICROS_MAX: u64 = 30_000_000;
 
@@ -321,9 +324,15 @@ impl Seed {
         }
         match user.doing {
             Doing::Away | Doing::Leaving { .. } => {}
-            // Not a failure: it was the user that went.
-            Doing::Asking { .. } | Doing::Thinking { .. } | Doing::Waiting | Doing::Joining { .. } => {
-                self.go(driver, number)
+            Doing::Thinking { .. } | Doing::Waiting => self.go(driver, number),
+            Doing::Asking { intended, .. } | Doing::Joining { intended } => {
+                if driver.now() - intended > ANSWER_MICROS_AT_CUT_MAX {
+                    self.fail_round(driver, number, Failure::Timeout, &"no answer, and its grace is over");
+                } else {
+                    // It was the user that went.
+                    driver.figures.cut_off += 1;
+                }
+                self.go(driver, number);
             }
             Doing::Joined { since } => {
                 if user.heard == 0 && driver.now() - since > ECHO_MICROS_MAX {
