@@ -185,8 +185,11 @@ fn server_of_another_kind_shows_cpu_and_memory() {
     let answers = [
         ("HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", "/metrics is answered with 404"),
         ("HTTP/1.1 200 OK\r\n\r\njvm_threads 7\n", "/metrics holds no series of geoloop"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\ngeo", "/metrics: an answer cut short"),
-        ("", "/metrics: an answer without an end of its head"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\ngeo",
+            "/metrics: the connection ended in the middle of an item",
+        ),
+        ("", "/metrics: no answer"),
     ];
     for (answer, why) in answers {
         let sample = thread::scope(|scope| {
