@@ -275,8 +275,16 @@ impl Shard {
                 self.flight = Flight::FanOut { conn: id, first: 0 };
                 return true;
             }
-            let Some(owed) = self.hub.group(key).next_owed(&mut cursor) else { continue };
-            let (update, gap) = (owed.update.clone(), owed.gap);
+            // One that came among these updates is owed the next of them; the ring may have moved on by then.
+            let index = cursor.after.next().number().checked_sub(first.number());
+            let next = index.and_then(|index| self.fan.updates.get(usize::try_from(index).ok()?));
+            let owed = match next.filter(|_| !cursor.gap) {
+                Some(update) => Some((update.clone(), false)),
+                None => {
+                    self.hub.group(key).next_owed(&mut cursor).map(|owed| (owed.update.clone(), owed.gap))
+                }
+            };
+            let Some((update, gap)) = owed else { continue };
             self.answer_poll(id, &update, gap);
             self.fan.writes += 1;
         }

@@ -173,6 +173,27 @@ fn updates_that_are_queued_count_as_the_writes_that_they_lead_to() {
 }
 
 #[test]
+fn poll_that_comes_among_untold_updates_misses_none_that_the_ring_has_lost() {
+    let mut driver = Driver::with(1, |limits| {
+        limits.fan_out_writes_max = 1;
+        limits.history = 4;
+    });
+    driver.open_websocket(0, 3, "");
+    let publisher = driver.accept(0);
+    let poll = driver.accept(0);
+    for group in [3, 4] {
+        driver.feed(publisher, post(group, &at("alice", 0)));
+    }
+    driver.feed(poll, get("/location/long/4"));
+    driver.feed(publisher, post(4, &at("alice", 1)).repeat(10));
+    driver.run();
+    let (_, content) = driver.take_answer(poll, "200");
+    driver.take_answer(publisher, "200");
+    let before = seq(&driver.take_answer(publisher, "200").1);
+    assert_eq!((seq(&content), content.contains("gap")), (before + 1, false), "{content}");
+}
+
+#[test]
 fn what_is_left_to_tell_is_bounded() {
     for (updates, told) in [(UNTOLD_UPDATES_MAX, 0), (UNTOLD_UPDATES_MAX + 1, UNTOLD_UPDATES_MAX + 1)] {
         let mut driver = Driver::with(1, |limits| limits.fan_out_writes_max = 1);
