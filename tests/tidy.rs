@@ -29,11 +29,12 @@ const ROOMS: [(&str, &str); 13] = [
 const BELOW_REACTOR: &str = "wire session hub shard";
 
 /// Every package that the library depends on, and where it may be named.
-const HOMES: [(&str, &str); 22] = [
+const HOMES: [(&str, &str); 23] = [
     ("base64", "src/wire/websocket/handshake.rs"),
     ("clap", "src/config/"),
     ("crossbeam-channel", "src/reactor/mailbox.rs"),
     ("fastrand", "src/random.rs"),
+    ("foldhash", "src/hub/mod.rs"),
     ("hdrhistogram", "src/load/figures.rs"),
     ("httparse", "src/wire/http/request.rs src/wire/http/fields.rs src/wire/http/client.rs"),
     ("humantime", "src/config/ src/logger.rs src/study/page/mod.rs"),

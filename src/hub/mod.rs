@@ -15,6 +15,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use slab::Slab;
 
 use self::group::{Group, GroupCopy, Published, Refusal};
@@ -114,8 +115,8 @@ impl std::error::Error for NoRoom {}
 #[derive(Debug)]
 pub struct Hub {
     entries: Slab<Entry>,
-    /// Looked up, never walked: its order differs from run to run.
-    by_id: HashMap<GroupId, GroupKey>,
+    /// Looked up, never walked: its order differs from run to run. Clients choose the ids, so a secret goes into their hash.
+    by_id: HashMap<GroupId, GroupKey, RandomState>,
     /// Groups with updates to fan out, in the order in which they got the first.
     dirty: VecDeque<GroupKey>,
     /// Updates that those have to fan out.
@@ -170,7 +171,7 @@ impl Hub {
     pub fn new(limits: &Limits, groups: Quota, budget: &Budget) -> Self {
         Self {
             entries: Slab::new(),
-            by_id: HashMap::new(),
+            by_id: HashMap::default(),
             dirty: VecDeque::new(),
             untold: 0,
             timers: TimerWheel::new(Tick(0)),
@@ -547,7 +548,7 @@ impl Hub {
         }
         if self.entries.is_empty() && self.entries.capacity() > TABLE_GROUPS_KEPT {
             self.entries = Slab::new();
-            self.by_id = HashMap::new();
+            self.by_id = HashMap::default();
             self.note_tables();
         }
     }

@@ -137,9 +137,11 @@ impl<'a> Seen<'a> {
             Known::Host => return self.take_host(value),
             Known::ContentLength => return self.take_length(value),
             Known::Connection => {
-                self.close |= list_has(value, "close");
-                self.keep_alive |= list_has(value, "keep-alive");
-                self.upgrade |= list_has(value, "upgrade");
+                for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                    self.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+                }
             }
             Known::TransferEncoding => {
                 let codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);

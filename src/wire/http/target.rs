@@ -30,6 +30,13 @@ pub fn authority_of(target: &[u8]) -> Option<&[u8]> {
 /// 4.2.1). User information is nobody's authority (section 4.2.4).
 #[must_use]
 pub fn is_authority(bytes: &[u8]) -> bool {
+    // A name, perhaps with a port, is what nearly all are, and read in one pass.
+    let name_bytes = bytes.iter().position(|byte| !IN_NAME[*byte as usize]).unwrap_or(bytes.len());
+    match &bytes[name_bytes..] {
+        [] if name_bytes > 0 => return true,
+        [b':', port @ ..] if name_bytes > 0 => return port.iter().all(u8::is_ascii_digit),
+        _ => {}
+    }
     let (host, port) = split_port(bytes);
     let is_host = match host {
         [b'[', address @ .., b']'] => is_ipv6_address(address),
