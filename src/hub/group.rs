@@ -440,6 +440,17 @@ impl Group {
         Some(Owed { update, gap })
     }
 
+    /// The update right behind a cursor, if it is still to be told: more may be than the ring holds.
+    #[must_use]
+    pub fn next_untold(&self, cursor: &Cursor) -> Option<&Arc<Update>> {
+        if cursor.gap || cursor.told_ahead > 0 {
+            return None;
+        }
+        let next = cursor.after.max(self.made_at).next();
+        let index = next.number().checked_sub(self.pending.first()?.seq.number())?;
+        self.pending.get(usize::try_from(index).ok()?)
+    }
+
     /// The next update that a slow reader is owed: of what it has not had, each member's newest alone, in the order of
     /// their numbers. A member that is gone is owed its leave as long as the ring holds it.
     ///

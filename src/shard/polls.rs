@@ -109,6 +109,9 @@ impl Shard {
         // Before the group is here nobody knows the cursor to poll with next: it is answered when it comes.
         let Place::Here { key, .. } = poll.place else { return };
         let group = self.hub.group(key);
+        if let Some(update) = group.next_untold(&cursor).cloned() {
+            return self.answer_poll(id, &update, false);
+        }
         if let Some(owed) = group.next_owed(&mut cursor) {
             let (update, gap) = (owed.update.clone(), owed.gap);
             return self.answer_poll(id, &update, gap);

@@ -194,6 +194,20 @@ fn poll_that_comes_among_untold_updates_misses_none_that_the_ring_has_lost() {
 }
 
 #[test]
+fn poll_whose_time_is_over_before_it_is_told_misses_none_that_the_ring_has_lost() {
+    let mut driver = Driver::with(1, |limits| limits.history = 4);
+    let publisher = driver.accept(0);
+    let before = driver.publish(4, &at("alice", 0));
+    let poll = driver.connect(0, get("/location/long/4?timeout=1000"));
+    driver.feed(publisher, post(4, &at("alice", 1)).repeat(10));
+    driver.set_clock(driver.now.tick.after(Duration::from_secs(2)));
+    driver.shards[0].handle_timeout();
+    driver.run();
+    let (_, content) = driver.take_answer(poll, "200");
+    assert_eq!((seq(&content), content.contains("gap")), (before + 1, false), "{content}");
+}
+
+#[test]
 fn what_is_left_to_tell_is_bounded() {
     for (updates, told) in [(UNTOLD_UPDATES_MAX, 0), (UNTOLD_UPDATES_MAX + 1, UNTOLD_UPDATES_MAX + 1)] {
         let mut driver = Driver::with(1, |limits| limits.fan_out_writes_max = 1);
