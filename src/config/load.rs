@@ -80,6 +80,10 @@ pub(super) struct LoadOptions {
     #[arg(long, value_name = "N")]
     in_flight: Option<usize>,
 
+    /// ask: each write of a user is about the group behind that of the write before
+    #[arg(long)]
+    roam: bool,
+
     /// fanout, idle, churn, ask: how long is measured, at least 1ms [default: 10s]
     #[arg(long, value_name = "DURATION")]
     duration: Option<Text<Duration>>,
@@ -209,6 +213,7 @@ impl LoadOptions {
                 users: self.take_users(1000)?,
                 groups: self.take_groups()?,
                 in_flight: self.in_flight()?.unwrap_or(1),
+                roam: std::mem::take(&mut self.roam),
                 warm_up: self.take_warm_up()?,
                 duration: self.take_duration()?,
             },
@@ -231,6 +236,7 @@ impl LoadOptions {
             ("within", self.within.is_some()),
             ("groups", self.groups.is_some()),
             ("rate", self.rate.is_some()),
+            ("roam", self.roam),
             ("duration", self.duration.is_some()),
             ("warm-up", self.warm_up.is_some()),
             ("interval", self.interval.is_some()),
@@ -423,7 +429,7 @@ mod tests {
             Kind::Churn { groups: 10, pace: Pace::PerSecond(100.0), duration: seconds(10), stay: seconds(1) };
         check("--scenario churn", &churn);
         let (warm_up, duration) = (seconds(2), seconds(10));
-        let ask = Kind::Ask { users: 1000, groups: 10, in_flight: 1, warm_up, duration };
+        let ask = Kind::Ask { users: 1000, groups: 10, in_flight: 1, roam: false, warm_up, duration };
         check("--scenario ask", &ask);
     }
 
@@ -434,8 +440,8 @@ mod tests {
         check("--scenario fanout --in-flight 8", &fanout);
         let churn = Kind::Churn { groups, pace, duration, stay: seconds(0) };
         check("--scenario churn --in-flight 8", &churn);
-        let ask = Kind::Ask { users: 3, groups, in_flight: 8, warm_up, duration };
-        check("--scenario ask --in-flight 8 --users 3", &ask);
+        let ask = Kind::Ask { users: 3, groups, in_flight: 8, roam: true, warm_up, duration };
+        check("--scenario ask --in-flight 8 --users 3 --roam", &ask);
     }
 
     #[test]

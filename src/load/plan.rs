@@ -121,6 +121,8 @@ pub enum Kind {
         groups: usize,
         /// Requests that each sends in one write, once those of its write before are answered.
         in_flight: usize,
+        /// Each write of a user is about the group behind that of the write before.
+        roam: bool,
         /// How long they ask before it counts.
         warm_up: Duration,
         /// How long it counts.

@@ -187,11 +187,11 @@ pub fn play(
             let plan = VisitsPlan { transport, coming, stay: Some(*stay), groups: *groups, host };
             play_visits(&mut setting.run()?, plan, None)
         }
-        Kind::Ask { users, groups, in_flight, warm_up, duration } => {
+        Kind::Ask { users, groups, in_flight, roam, warm_up, duration } => {
             let (users, groups, in_flight) = (*users, *groups, *in_flight);
-            let (warm_up, duration) = (*warm_up, *duration);
+            let (roam, warm_up, duration) = (*roam, *warm_up, *duration);
             let mut run = setting.run()?;
-            let plan = AskingPlan { users, groups, in_flight, warm_up, duration, host };
+            let plan = AskingPlan { users, groups, in_flight, roam, warm_up, duration, host };
             let asking = Asking::start(&mut run.driver, plan);
             play_behind_warm_up(&mut run, asking, Asking::measure, Asking::finish)
         }

@@ -20,7 +20,7 @@ use crate::{TRANSPORTS, expect_failures, play_kind, target};
 const MOMENT: Duration = Duration::from_millis(100);
 
 fn ask(users: usize, in_flight: usize) -> Kind {
-    Kind::Ask { users, groups: 2, in_flight, warm_up: MOMENT, duration: MOMENT }
+    Kind::Ask { users, groups: 2, in_flight, roam: false, warm_up: MOMENT, duration: MOMENT }
 }
 
 fn fanout(in_flight: usize) -> Kind {

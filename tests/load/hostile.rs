@@ -50,7 +50,7 @@ fn closed_kinds() -> [Kind; 3] {
     let (groups, pace, warm_up, duration) = (2, Pace::InFlight(3), MOMENT, MOMENT);
     let interval = Duration::from_millis(20);
     [
-        Kind::Ask { users: 3, groups, in_flight: 2, warm_up, duration },
+        Kind::Ask { users: 3, groups, in_flight: 2, roam: true, warm_up, duration },
         Kind::Fanout { users: 3, groups, pace, warm_up, duration, interval },
         Kind::Churn { groups, pace, duration, stay: Duration::ZERO },
     ]

@@ -52,6 +52,8 @@ pub struct AskingPlan {
     pub groups: usize,
     /// Requests of one write.
     pub in_flight: usize,
+    /// Each write of a user is about the group behind that of the write before.
+    pub roam: bool,
     /// How long they ask at first, to be left out of the figures.
     pub warm_up: Duration,
     /// How long they ask and are measured.
@@ -91,6 +93,8 @@ struct User {
     doing: Doing,
     conn: Option<ConnKey>,
     listener: Option<ListenerId>,
+    /// The group that it asks about.
+    place: usize,
 }
 
 #[derive(Debug)]
@@ -139,7 +143,12 @@ impl Asking {
             Group { id, publisher: place, published: 0, publish_due: 0, newest: None, requests }
         };
         let groups: Vec<_> = draw_groups(driver, count).into_iter().enumerate().map(group).collect();
-        let user = |_| User { doing: Doing::Connecting { since: 0 }, conn: None, listener: None };
+        let user = |number| User {
+            doing: Doing::Connecting { since: 0 },
+            conn: None,
+            listener: None,
+            place: number % count,
+        };
         let mut asking = Self {
             phase: Phase::Opening,
             users: (0..plan.users).map(user).collect(),
@@ -265,9 +274,23 @@ impl Asking {
     /// All that it had asked is answered.
     fn be_ready(&mut self, driver: &mut Driver<Wake>, number: usize) {
         self.waiting -= usize::from(self.is_waiting(number));
-        self.users[number].doing = Doing::Ready { since: driver.now() };
+        let was = std::mem::replace(&mut self.users[number].doing, Doing::Ready { since: driver.now() });
+        if self.plan.roam && matches!(was, Doing::Asking { .. }) {
+            self.roam(number);
+        }
         self.go_on(driver, number);
         self.settle();
+    }
+
+    /// A user goes over to the next group.
+    fn roam(&mut self, number: usize) {
+        let user = &mut self.users[number];
+        user.place = (user.place + 1) % self.groups.len();
+        let group = self.groups[user.place].id;
+        if let Some(listener) = user.listener.take() {
+            self.ledger.leave(listener);
+        }
+        user.listener = Some(self.ledger.listen(Some(group), Owed::Newest, number as u32));
     }
 
     const fn is_over(&self, now: u64) -> bool {
@@ -284,7 +307,13 @@ impl Asking {
         matches!(self.users[number].doing, Doing::Publishing { .. } | Doing::Asking { .. })
     }
 
-    const fn place(&self, number: usize) -> usize {
+    /// The place of the group that a user asks about now.
+    fn place(&self, number: usize) -> usize {
+        self.users[number].place
+    }
+
+    /// The place of the group that a user may have to publish to, which is the first that it asks about.
+    const fn home(&self, number: usize) -> usize {
         number % self.groups.len()
     }
 
@@ -417,7 +446,7 @@ impl Asking {
     ) {
         note(driver, failure, number, what);
         self.count_unanswered(driver, number);
-        let place = self.place(number);
+        let place = self.home(number);
         self.waiting -= usize::from(self.is_waiting(number));
         let user = &mut self.users[number];
         if let Some(conn) = user.conn.take() {
@@ -575,11 +604,15 @@ mod tests {
 
     impl Stage {
         fn set() -> Self {
+            Self::set_with(1, false)
+        }
+
+        fn set_with(groups: usize, roam: bool) -> Self {
             let server = TcpListener::bind("127.0.0.1:0").unwrap();
             let mut driver = Driver::new(server.local_addr().unwrap(), 1).unwrap();
             let (warm_up, duration) = (Duration::from_secs(60), Duration::from_secs(60));
             let plan =
-                AskingPlan { users: 2, groups: 1, in_flight: 2, warm_up, duration, host: String::new() };
+                AskingPlan { users: 2, groups, in_flight: 2, roam, warm_up, duration, host: String::new() };
             let mut asking = Asking::start(&mut driver, plan);
             for user in 0..2 {
                 let conn = asking.users[user].conn.expect("it was opened");
@@ -594,7 +627,8 @@ mod tests {
         }
 
         fn answer(&mut self, user: u32, number: u64, seq: u64, keep_alive: bool) {
-            let update = UPDATE.replace("GROUP", &self.asking.groups[0].id.to_string());
+            let place = self.asking.users[user as usize].place;
+            let update = UPDATE.replace("GROUP", &self.asking.groups[place].id.to_string());
             let update = update.replace("NUMBER", &number.to_string());
             let body = update.replace("\"seq\":7", &format!("\"seq\":{seq}"));
             let (body, etag) = (body.as_bytes(), Seq::new(seq));
@@ -636,6 +670,23 @@ mod tests {
         stage.answer(1, 0, 7, true);
         stage.expect(1, Some(2));
         assert_eq!(stage.driver.figures.delivered, 2);
+    }
+
+    #[test]
+    fn whoever_roams_asks_about_all_groups_in_turn() {
+        let mut stage = Stage::set_with(2, true);
+        stage.answer(0, 0, 7, true);
+        stage.answer(1, 0, 8, true);
+        stage.begin();
+        for (place, seq) in [(1, 8), (0, 7), (1, 8), (0, 7)] {
+            assert_eq!(stage.asking.users[1].place, place);
+            stage.expect(1, Some(2));
+            (0..2).for_each(|_| stage.answer(1, 0, seq, true));
+        }
+        assert_eq!(stage.driver.figures.delivered, 8);
+        // The number of the other group's is no answer.
+        stage.answer(1, 0, 7, true);
+        assert_eq!(stage.asking.ledger.failures().total(), 1);
     }
 
     #[test]
