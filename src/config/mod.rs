@@ -8,13 +8,14 @@ mod load;
 mod options;
 mod text;
 
+use std::cell::LazyCell;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{CommandFactory, Parser};
 use log::LevelFilter;
 
 use crate::limits::{ECHO_MESSAGE_BYTES_MAX, HTTP_HEAD_BYTES_CEILING, Limits, WORKERS_MAX};
@@ -352,10 +353,12 @@ impl Command {
             .into_iter()
             .map(|argument| if argument == "--no-simulate" { "--simulate=false".into() } else { argument });
         check_environment()?;
-        let matches = described().try_get_matches_from(arguments);
-        let parsed = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
+        let arguments: Vec<_> = arguments.collect();
+        let parsed = match Arguments::try_parse_from(&arguments) {
             Ok(parsed) => parsed,
+            // Defaults are looked up for the help alone: a server starts without.
             Err(error) if !error.use_stderr() => {
+                let error = described().try_get_matches_from(arguments).err().unwrap_or(error);
                 return Ok(Self::Print(format!("{}\n", error.to_string().trim_end())));
             }
             Err(error) => {
@@ -378,12 +381,15 @@ impl Command {
 /// Refuses variables that begin as ours do and are none, for they are misspelled ones; but a `GEOLOOP_PORT` and a
 /// `GEOLOOP_SERVICE_HOST` are what Kubernetes gives to whatever runs beside a service named geoloop.
 fn check_environment() -> Result<(), ConfigError> {
-    let known: Vec<String> =
-        flags().into_iter().map(|(name, _)| name.replace('-', "_").to_uppercase()).collect();
+    let command = LazyCell::new(Arguments::command);
+    let is_known = |variable: &str| {
+        let mut flags = command.get_arguments().filter_map(|argument| argument.get_long());
+        flags.any(|flag| flag.replace('-', "_").to_uppercase() == variable)
+    };
     for (name, _) in std::env::vars_os() {
         let Some(name) = name.to_str().and_then(|name| name.strip_prefix("GEOLOOP_")) else { continue };
         let is_given = name == "PORT" || name.starts_with("PORT_") || name.starts_with("SERVICE_");
-        if !is_given && !known.iter().any(|known| known == name) {
+        if !is_given && !is_known(name) {
             return Err(ConfigError::Usage(format!("the variable GEOLOOP_{name} sets nothing")));
         }
     }
