@@ -51,6 +51,9 @@ pub const PUBLISHES_UNDER_WAY_MAX: u8 = 16;
 /// Letters a mailbox takes before senders must keep theirs: a turn drains them all in well under a millisecond.
 pub const MAILBOX_LETTERS_MAX: usize = 4096;
 
+/// The same of a worker that is alone, which is written to by nobody but who stops the server.
+pub const MAILBOX_LETTERS_ALONE_MAX: usize = 16;
+
 /// Letters a reactor takes from its mailbox before it turns to its sockets.
 pub const MAILBOX_LETTERS_PER_TURN_MAX: usize = 1024;
 

@@ -75,7 +75,7 @@ impl Crew {
         let groups = Quota::new(config.limits.groups_max);
         let budget = Budget::new(config.limits.held_bytes_max);
         let polls = (0..config.workers).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
-        let boxes = polls.iter().map(mailbox).collect::<io::Result<Vec<_>>>()?;
+        let boxes = polls.iter().map(|poll| mailbox(poll, config.workers)).collect::<io::Result<Vec<_>>>()?;
         let (mailboxes, addresses): (Vec<_>, Vec<_>) = boxes.into_iter().unzip();
         let mut reactors = Vec::new();
         for (index, (poll, mailbox)) in polls.into_iter().zip(mailboxes).enumerate() {

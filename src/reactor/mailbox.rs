@@ -13,7 +13,7 @@ use mio::net::TcpStream;
 use mio::{Poll, Waker};
 
 use crate::ids::{ConnId, ShardId};
-use crate::limits::MAILBOX_LETTERS_MAX;
+use crate::limits::{MAILBOX_LETTERS_ALONE_MAX, MAILBOX_LETTERS_MAX};
 use crate::reactor::source::Source;
 use crate::report::Report;
 use crate::shard::mail::{Mail, Parcel};
@@ -108,12 +108,14 @@ impl Address {
     }
 }
 
-/// Makes a worker's mailbox, and the way to it.
+/// Makes the mailbox of one of so many workers, and the way to it.
 ///
 /// # Errors
 /// When no waker can be had.
-pub(super) fn mailbox(poll: &Poll) -> io::Result<(Mailbox, Address)> {
-    let (sender, receiver) = bounded(MAILBOX_LETTERS_MAX);
+pub(super) fn mailbox(poll: &Poll, workers: usize) -> io::Result<(Mailbox, Address)> {
+    // The channel's places are made at once.
+    let letters_max = if workers == 1 { MAILBOX_LETTERS_ALONE_MAX } else { MAILBOX_LETTERS_MAX };
+    let (sender, receiver) = bounded(letters_max);
     let woken = Arc::new(AtomicBool::new(false));
     let waker = Arc::new(Waker::new(poll.registry(), Source::Mailbox.token())?);
     let mailbox = Mailbox { letters: receiver, woken: woken.clone() };
