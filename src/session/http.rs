@@ -10,7 +10,7 @@ use crate::session::{Context, Event, Step};
 use crate::wire::Parsed;
 use crate::wire::http::body::{BodyDecoder, BodyError};
 use crate::wire::http::request::{self, Framing, HeadError, HeadLimits, RequestHead, Version};
-use crate::wire::http::response::{self, ResponseHead, Status};
+use crate::wire::http::response::{self, IfNoneMatch, ResponseHead, Status};
 use crate::wire::json::{self, PublishBody, PublishError};
 use crate::wire::websocket::handshake;
 
@@ -27,8 +27,8 @@ pub struct Request {
     pub body_bytes: usize,
     /// The cursor of an event source that comes back; an unreadable one counts as none.
     pub last_event_id: Option<Seq>,
-    /// All of `If-None-Match`, its lines joined.
-    pub if_none_match: Option<Box<[u8]>>,
+    /// What the client has.
+    pub if_none_match: IfNoneMatch,
     /// The WebSocket handshake, if it is one.
     pub upgrade: Result<Upgrade, UpgradeError>,
     /// The page comes from another site: `Sec-Fetch-Site: cross-site`.
@@ -286,7 +286,11 @@ impl Request {
         let is_options = matches!(endpoint, Ok(Endpoint::Options { .. }));
         Self {
             last_event_id: field(comes_back, "Last-Event-ID").and_then(route::parse_cursor),
-            if_none_match: head.has_if_none_match.then(|| join(head.field_values("If-None-Match"))),
+            if_none_match: if head.has_if_none_match {
+                IfNoneMatch::read(head.field_values("If-None-Match"))
+            } else {
+                IfNoneMatch::Absent
+            },
             upgrade: read_upgrade(head, matches!(endpoint, Ok(Endpoint::Stomp))),
             cross_site: field(head.has_sec_fetch_site, "Sec-Fetch-Site") == Some(b"cross-site"),
             preflight: field(is_options, "Access-Control-Request-Method").is_some(),
@@ -313,14 +317,6 @@ fn judge(head: &RequestHead<'_>, cx: &Context<'_>) -> Verdict {
         (Some(origin), None) => cx.policy.origins.judge(origin, head.host()),
         (None, _) => Verdict::Own,
         (Some(_), Some(_)) => Verdict::Foreign,
-    }
-}
-
-fn join<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Box<[u8]> {
-    let first = values.next().unwrap_or_default();
-    match values.next() {
-        None => first.into(),
-        Some(second) => [first, second].into_iter().chain(values).collect::<Vec<_>>().join(&b", "[..]).into(),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::shard::mail::{Answer, Outcome, Question, Refused};
 use crate::shard::out_queue::{KEPT_BYTES, OutQueue};
 use crate::shard::ready::Ready;
 use crate::shard::{Command, Shard};
-use crate::wire::http::response::{self, Status};
+use crate::wire::http::response::Status;
 use crate::wire::json;
 
 const JSON: &str = "application/json";
@@ -169,9 +169,7 @@ impl Shard {
         let reply = self.reply_now(asked.reply);
         match (asked.about, answer) {
             (About::Newest { if_none_match }, Answer::Newest { update: Some(update), .. }) => {
-                let matches = if_none_match
-                    .is_some_and(|listed| response::if_none_match(std::iter::once(&listed[..]), update.seq));
-                self.answer_newest(id, reply, &update, matches);
+                self.answer_newest(id, reply, &update, if_none_match.names(update.seq));
             }
             (About::Newest { .. }, Answer::Newest { update: None, ever, .. }) => {
                 self.answer_nobody(id, reply, ever);

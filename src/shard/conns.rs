@@ -14,6 +14,7 @@ use crate::session::http::Reply;
 use crate::shard::feeds::Feeds;
 use crate::shard::out_queue::OutQueue;
 use crate::timer_wheel::TimerKey;
+use crate::wire::http::response::IfNoneMatch;
 
 /// One connection.
 #[derive(Debug)]
@@ -156,7 +157,7 @@ pub(super) enum About {
     /// The same, answered as one event.
     OneShot,
     /// The newest update, unless the client has it.
-    Newest { if_none_match: Option<Box<[u8]>> },
+    Newest { if_none_match: IfNoneMatch },
     /// Where a long poll would begin: all that a HEAD of one wants to know.
     Cursor,
     /// All members.

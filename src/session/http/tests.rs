@@ -5,7 +5,7 @@ use crate::session::origin::{Origins, Verdict};
 use crate::session::tests::Talk;
 use crate::session::{Event, Session};
 use crate::wire::http::request::Version;
-use crate::wire::http::response::Status;
+use crate::wire::http::response::{IfNoneMatch, Status};
 use crate::wire::json::PublishBody;
 
 const PLAIN: Reply =
@@ -239,7 +239,8 @@ fn cursor_of_an_event_source_is_read_and_an_unreadable_one_counts_as_none() {
 #[test]
 fn lines_of_a_list_are_joined() {
     let head = "GET /cur/3 HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"1\"\r\nIf-None-Match: W/\"2\"\r\n\r\n";
-    assert_eq!(request(&mut idle(), head).if_none_match.as_deref(), Some(&b"\"1\", W/\"2\""[..]));
+    let listed = IfNoneMatch::List(b"\"1\", W/\"2\""[..].into());
+    assert_eq!(request(&mut idle(), head).if_none_match, listed);
 }
 
 #[test]

@@ -228,6 +228,51 @@ impl ResponseHead<'_> {
     }
 }
 
+/// What a client says that it has (RFC 9110, section 13.1.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IfNoneMatch {
+    /// Nothing: there is no such field.
+    Absent,
+    /// This update, which is what a client that polls says.
+    Tag(Seq),
+    /// Whatever else, its lines joined.
+    List(Box<[u8]>),
+}
+
+impl IfNoneMatch {
+    /// Reads the field's lines.
+    #[must_use]
+    pub fn read<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> Self {
+        let Some(first) = lines.next() else { return Self::Absent };
+        match (lines.next(), only_tag(first)) {
+            (None, Some(seq)) => Self::Tag(seq),
+            (None, None) => Self::List(first.into()),
+            (Some(second), _) => {
+                let all: Vec<_> = [first, second].into_iter().chain(lines).collect();
+                Self::List(all.join(&b", "[..]).into())
+            }
+        }
+    }
+
+    /// Whether it names an update.
+    #[must_use]
+    pub fn names(&self, seq: Seq) -> bool {
+        match self {
+            Self::Absent => false,
+            Self::Tag(named) => *named == seq,
+            Self::List(list) => if_none_match(std::iter::once(&list[..]), seq),
+        }
+    }
+}
+
+/// The update that a line names, if it is one tag as they are written here and no more.
+fn only_tag(line: &[u8]) -> Option<Seq> {
+    let tag = line.strip_prefix(b"W/").unwrap_or(line);
+    let digits = tag.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let seq = parse_decimal(digits).and_then(Seq::new)?;
+    is_spelling_of(digits, seq).then_some(seq)
+}
+
 /// Whether an `If-None-Match` names the update `seq`, of which an `ETag` is the number between quotes.
 ///
 /// Reads lists over several lines, commas within an opaque tag, and `*`, which names whatever there is; weak
@@ -381,12 +426,12 @@ mod tests {
             (&[""], false),
             (&[], false),
         ] {
-            assert_eq!(
-                if_none_match(values.iter().map(|value| value.as_bytes()), seven),
-                expected,
-                "{values:?}"
-            );
+            let lines = || values.iter().map(|value| value.as_bytes());
+            assert_eq!(if_none_match(lines(), seven), expected, "{values:?}");
+            assert_eq!(IfNoneMatch::read(lines()).names(seven), expected, "{values:?}");
         }
+        let read = |line: &'static str| IfNoneMatch::read(std::iter::once(line.as_bytes()));
+        assert_eq!([read("\"7\""), read("W/\"7\"")], [IfNoneMatch::Tag(seven), IfNoneMatch::Tag(seven)]);
         assert!(if_none_match([&b"\"0\""[..]].into_iter(), Seq::ZERO));
     }
 
@@ -401,6 +446,18 @@ mod tests {
             for list in [tag.to_vec(), [b"W/", tag].concat(), [b"\"x\", ", tag].concat()] {
                 prop_assert!(if_none_match([&list[..]].into_iter(), seq));
                 prop_assert_eq!(if_none_match([&list[..]].into_iter(), other), other == seq);
+                let read = IfNoneMatch::read([&list[..]].into_iter());
+                prop_assert_eq!((read.names(seq), read.names(other)), (true, other == seq));
+            }
+        }
+
+        #[test]
+        fn what_is_read_names_what_its_line_does(list in "[W/*\", 07\t]{0,8}", number in 0..80_u64) {
+            let seq = Seq::new(number).unwrap();
+            let [read, twice] = [1, 2].map(|times| IfNoneMatch::read(std::iter::repeat_n(list.as_bytes(), times)));
+            prop_assert_eq!(read.names(seq), if_none_match([list.as_bytes()].into_iter(), seq));
+            if !list.contains('"') {
+                prop_assert_eq!(twice.names(seq), read.names(seq));
             }
         }
 
