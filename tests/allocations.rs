@@ -47,7 +47,6 @@ fn check(operation: Operation, expected: u64) {
 fn poll_that_parks_and_poll_that_is_answered_allocate_nothing() {
     check(Operation::ShortPoll, 0);
     check(Operation::Park, 0);
-    // The condition is kept until the group's home has been asked.
     check(Operation::NotModified, 0);
 }
 
