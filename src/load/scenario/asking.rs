@@ -223,8 +223,8 @@ impl Asking {
         if !matches!(self.users[number].doing, Doing::Ready { .. }) {
             return;
         }
-        let place = self.place(number);
-        let group = &self.groups[place];
+        // Wherever it asks by now, or a round of many groups would take longer than a member stays.
+        let group = &self.groups[self.home(number)];
         let publishes = group.publisher == number && driver.now() >= group.publish_due;
         let is_needed = self.phase == Phase::Opening && group.newest.is_none();
         let asks = self.phase == Phase::Asking && driver.now() < self.ends;
@@ -254,8 +254,8 @@ impl Asking {
 
     fn publish(&mut self, driver: &mut Driver<Wake>, number: usize) {
         let Some(conn) = self.users[number].conn else { return };
-        let place = self.place(number);
-        let group = &mut self.groups[place];
+        let home = self.home(number);
+        let group = &mut self.groups[home];
         let publish = group.published;
         group.published += 1;
         group.publish_due = driver.now() + PUBLISH_MICROS;
@@ -402,8 +402,8 @@ impl Asking {
 
     /// Takes the answer to a publish; `false` if the user is lost by it.
     fn take_publish(&mut self, driver: &mut Driver<Wake>, number: usize, answer: &Answer<'_>) -> bool {
-        let place = self.place(number);
-        let group = &mut self.groups[place];
+        let home = self.home(number);
+        let group = &mut self.groups[home];
         if answer.status == 200 {
             self.ledger.acknowledge(group.id, answer.body);
             if let Some(seq) = self.ledger.newest_acknowledged(group.id) {
@@ -627,7 +627,9 @@ mod tests {
         }
 
         fn answer(&mut self, user: u32, number: u64, seq: u64, keep_alive: bool) {
-            let place = self.asking.users[user as usize].place;
+            let User { doing, place, .. } = self.asking.users[user as usize];
+            let publishes = matches!(doing, Doing::Publishing { .. });
+            let place = if publishes { self.asking.home(user as usize) } else { place };
             let update = UPDATE.replace("GROUP", &self.asking.groups[place].id.to_string());
             let update = update.replace("NUMBER", &number.to_string());
             let body = update.replace("\"seq\":7", &format!("\"seq\":{seq}"));
@@ -687,6 +689,28 @@ mod tests {
         // The number of the other group's is no answer.
         stage.answer(1, 0, 7, true);
         assert_eq!(stage.asking.ledger.failures().total(), 1);
+    }
+
+    #[test]
+    fn whoever_roams_publishes_to_its_own_group_wherever_it_asks() {
+        let mut stage = Stage::set_with(2, true);
+        stage.answer(0, 0, 7, true);
+        stage.answer(1, 0, 8, true);
+        stage.begin();
+        stage.asking.groups[0].publish_due = 0;
+        (0..2).for_each(|_| stage.answer(0, 0, 7, true));
+        assert_eq!(stage.asking.users[0].place, 1);
+        assert!(matches!(stage.asking.users[0].doing, Doing::Publishing { .. }));
+        assert_eq!([0, 1].map(|place| stage.asking.groups[place].published), [2, 1]);
+        stage.answer(0, 1, 9, true);
+        let newest = stage.asking.groups.iter().map(|group| group.newest.as_ref().map(|(seq, _)| *seq));
+        assert_eq!(newest.collect::<Vec<_>>(), [Seq::new(9), Seq::new(8)]);
+        // It goes on where it was to ask.
+        stage.expect(0, Some(2));
+        (0..2).for_each(|_| stage.answer(0, 0, 8, true));
+        (0..2).for_each(|_| stage.answer(0, 1, 9, true));
+        assert_eq!(stage.driver.figures.delivered, 6);
+        assert_eq!(stage.asking.ledger.failures().total(), 0, "{:?}", stage.asking.ledger.failures());
     }
 
     #[test]
