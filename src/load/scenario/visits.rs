@@ -74,18 +74,18 @@ pub struct VisitsPlan {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {
+    /// Accepts: that its time has come. Next: `Opening`.
     Away,
-    Opening {
-        intended: u64,
-    },
+    /// Accepts: that it is let in. Next: `Open`, or `Gone`.
+    Opening { intended: u64 },
+    /// Accepts: that its stay is over, or its idle connection. Next: `Leaving`, `Reopening` or `Gone`.
     Open,
-    /// Polls on a connection in place of one that the server ended.
-    Reopening {
-        since: u64,
-    },
-    Leaving {
-        since: u64,
-    },
+    /// Polls on a connection in place of one that the server ended. Accepts: the answer, or that its stay is over. Next: `Open`, or
+    /// `Gone`.
+    Reopening { since: u64 },
+    /// Accepts: that the server hangs up. Next: `Gone`.
+    Leaving { since: u64 },
+    /// Accepts: that another one takes its place. Next: `Opening`.
     Gone,
 }
 
@@ -381,8 +381,10 @@ impl Scenario for Visits {
                     Opening::UnderWay => {}
                     Opening::Open => self.handle_open(driver, number),
                     // The place is not held while the server takes its time to hang up: some take a second.
-                    Opening::Refused(..) if leaving && self.follows() => self.handle_left(driver, number),
-                    Opening::Refused(..) if leaving => {}
+                    Opening::Refused(Failure::Cut, _) if leaving && self.follows() => {
+                        self.handle_left(driver, number);
+                    }
+                    Opening::Refused(Failure::Cut, _) if leaving => {}
                     Opening::Refused(failure, what) => self.fail(driver, number, failure, &what),
                 }
             }
@@ -417,5 +419,52 @@ impl Scenario for Visits {
             Some(_) => self.gone == all,
             None => self.settled == all && !self.holding,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A STOMP client that came, was let in and has said that it goes hears this; then so many visits are done and so many failed.
+    #[track_caller]
+    fn check(coming: Coming, heard: Heard<'_>, done: u64, failed: u64) {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut driver = Driver::new(server.local_addr().unwrap(), 1).unwrap();
+        let (transport, stay) = (Transport::Stomp, Some(Duration::ZERO));
+        let mut visits = Visits::start(
+            &mut driver,
+            VisitsPlan { transport, coming, stay, groups: 1, host: String::new() },
+        );
+        let now = driver.now();
+        visits.begin(&mut driver, 0, now);
+        let conn = visits.visitors[0].subscription.conn().expect("it was opened");
+        visits.handle_heard(&mut driver, conn, 0, Heard::Receipt("subscribed"));
+        visits.handle_wake(&mut driver, Wake::Leave(0), 0);
+        assert!(matches!(visits.visitors[0].doing, Doing::Leaving { .. }), "{:?}", visits.visitors[0]);
+        visits.handle_heard(&mut driver, conn, 0, heard);
+        if visits.visitors[0].doing != Doing::Gone {
+            visits.handle_ended(&mut driver, conn, 0, Ended::ByServer);
+        }
+        let figures = &driver.figures;
+        assert_eq!((figures.iterations, figures.failures.total()), (done, failed), "{figures:?}");
+        assert_eq!(visits.present, 0);
+    }
+
+    const ALONE: Coming = Coming::PerSecond { visits: 1, rate: 1.0 };
+    const FOLLOWED: Coming = Coming::Following { visitors: 1, duration: Duration::from_secs(60) };
+
+    #[test]
+    fn visit_is_done_when_its_close_is_answered() {
+        check(ALONE, Heard::Closing { code: 1000 }, 1, 0);
+        check(FOLLOWED, Heard::Closing { code: 1000 }, 1, 0);
+    }
+
+    #[test]
+    fn visit_that_is_complained_of_while_it_leaves_is_not_done() {
+        check(ALONE, Heard::Complaint("no"), 0, 1);
+        check(FOLLOWED, Heard::Complaint("no"), 0, 1);
     }
 }
