@@ -267,7 +267,8 @@ pub struct RunFigures {
     pub publish_sent: u64,
     /// received.
     pub publish_received: u64,
-    /// Bytes of updates alone that subscribers and pollers were given.
+    /// Bytes of the updates alone that are `delivered`. A publisher that is told of its own counts in both as one more subscriber,
+    /// though all that its connection received counts apart.
     pub payload_received: u64,
     /// Locations that were published.
     pub published: u64,
