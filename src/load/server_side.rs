@@ -256,7 +256,7 @@ impl ServerProbe {
         sample.cpu_micros_begun = cpu_micros_begun;
         if let Some(process) = self.process {
             sample.cpu_micros = process.cpu_micros().or(sample.cpu_micros);
-            sample.resident_bytes = process.resident_bytes().or(sample.resident_bytes);
+            sample.resident_bytes = process.resident_bytes_counted().or(sample.resident_bytes);
             sample.resident_bytes_ever = process.resident_bytes_ever();
         }
         Ok(sample)
