@@ -73,7 +73,7 @@ struct Whole<'a> {
 pub struct Operations {
     /// What one is, in the plural.
     pub what: &'static str,
-    /// How many there were.
+    /// How many there were that came to what they were for.
     pub count: u64,
     /// How many a second.
     pub per_second: f64,
@@ -117,7 +117,7 @@ impl RunReport {
         self.in_flight?;
         let figures = &self.figures;
         let (what, count) = match self.scenario.as_str() {
-            "ask" => ("requests", figures.http_reqs),
+            "ask" => ("requests", figures.http_reqs.saturating_sub(figures.http_req_failed)),
             "churn" => ("visits", figures.iterations),
             _ => ("deliveries", figures.delivered),
         };
@@ -713,7 +713,8 @@ mod tests {
         let figures = RunFigures {
             seconds: 2.0,
             vus_max: 4,
-            http_reqs: 10,
+            http_reqs: 12,
+            http_req_failed: 2,
             iterations: 5,
             delivered: 3_590_000,
             ..RunFigures::default()
