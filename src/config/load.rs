@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::ids::Transport;
 use crate::load::plan::{
-    DURATION_MAX, GRACE, IN_FLIGHT_MAX, Kind, LoadPlan, Pace, STAGES_MAX, Stage, Stages, USERS_MAX,
-    VISITS_MAX, WAIT,
+    DURATION_MAX, GRACE, IN_FLIGHT_MAX, Kind, LoadPlan, Pace, REQUESTS_MAX, STAGES_MAX, Stage, Stages,
+    USERS_MAX, VISITS_MAX, WAIT,
 };
 use crate::study::StudyPlan;
 
@@ -76,7 +76,8 @@ pub(super) struct LoadOptions {
     rate: Option<f64>,
 
     /// In place of a rate, so many at a time, each followed at once by the next (a closed loop). fanout: publishes until all have
-    /// heard of them, churn: connections, ask: requests of one write of each user [default: none; ask: 1]
+    /// heard of them, churn: connections, ask: requests of one write of each user, at most 1000000 of all together
+    /// [default: none; ask: 1]
     #[arg(long, value_name = "N")]
     in_flight: Option<usize>,
 
@@ -158,6 +159,15 @@ impl LoadOptions {
         let visits = kind.visits();
         if visits > VISITS_MAX {
             return Err(usage(format!("{visits} connections in all are over the limit, {VISITS_MAX}")));
+        }
+        if let Kind::Ask { users, in_flight, .. } = &kind
+            && users * in_flight > REQUESTS_MAX
+        {
+            let requests = users * in_flight;
+            let whose = format!("users {users} times in-flight {in_flight}");
+            return Err(usage(format!(
+                "{requests} requests at once ({whose}) are over the limit, {REQUESTS_MAX}"
+            )));
         }
         if let Kind::Fanout { pace: Pace::PerSecond(rate), duration, .. } = &kind
             && rate * duration.as_secs_f64() < 1.0
@@ -442,6 +452,13 @@ mod tests {
         check("--scenario churn --in-flight 8", &churn);
         let ask = Kind::Ask { users: 3, groups, in_flight: 8, roam: true, warm_up, duration };
         check("--scenario ask --in-flight 8 --users 3 --roam", &ask);
+    }
+
+    #[test]
+    fn users_may_ask_for_a_million_at_once() {
+        let (groups, warm_up, duration, roam) = (10, seconds(2), seconds(10), false);
+        let ask = Kind::Ask { users: 100, groups, in_flight: 10_000, roam, warm_up, duration };
+        check("--scenario ask --users 100 --in-flight 10000", &ask);
     }
 
     #[test]

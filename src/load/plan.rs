@@ -29,6 +29,10 @@ pub const USERS_MAX: usize = 19_000;
 /// Most operations under way at a time: that many requests of one write are a megabyte.
 pub const IN_FLIGHT_MAX: usize = 10_000;
 
+/// Most requests of `ask` under way at a time, of all users together: at a hundred bytes each they are 100 MB, and 19,000 users
+/// of 10,000 each would be 19 GB.
+pub const REQUESTS_MAX: usize = 1_000_000;
+
 /// One run of the load tool, as asked for; checked, so that nobody has to check again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadPlan {

@@ -72,6 +72,8 @@ fn value_that_a_flag_does_not_take_is_refused_by_name_and_limit() {
     check_refused(slow, "at rate 0.05 nothing is published in a duration of 19s");
     check_refused("load --scenario ask --in-flight 0", "in-flight 0 is under the least, 1");
     check_refused("load --scenario ask --in-flight 10001", "in-flight 10001 is over the limit, 10000");
+    let requests = "1000001 requests at once (users 101 times in-flight 9901) are over the limit, 1000000";
+    check_refused("load --scenario ask --users 101 --in-flight 9901", requests);
     check_refused("load --scenario churn --in-flight 10000 --duration 25h", "over the limit, 24 hours");
     for scenario in ["fanout", "churn", "ask"] {
         let told = "--rate and --in-flight exclude each other";
