@@ -392,7 +392,8 @@ fn target(text: &str) -> Result<String, &'static str> {
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     let port = authority.rsplit_once(':').map(|(host, port)| (!host.is_empty(), port.parse::<u16>()));
     match port {
-        Some((true, Ok(1..))) => Ok(authority.to_owned()),
+        // Of a URL with more in it the rest would be taken for a part of the name, which no resolver finds.
+        Some((true, Ok(1..))) if !authority.contains(['@', '/', '?', '#']) => Ok(authority.to_owned()),
         _ => Err("expected a host and a port, such as http://127.0.0.1:8080 or http://[::1]:8080"),
     }
 }

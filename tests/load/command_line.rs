@@ -30,6 +30,8 @@ fn value_that_a_flag_does_not_take_is_refused_by_name_and_limit() {
     check_refused("load --transport http", "expected short_poll, long_poll, sse, websocket or stomp");
     check_refused("load --target http://here", "expected a host and a port");
     check_refused("load --target :80", "expected a host and a port");
+    check_refused("load --target http://me:word@127.0.0.1:80", "expected a host and a port");
+    check_refused("load --target http://127.0.0.1/path:80", "expected a host and a port");
     check_refused("load --target 127.0.0.1:0", "expected a host and a port");
     check_refused("load --target https://127.0.0.1:8443", "only http is spoken, not https");
     check_refused("load --target HTTPS://127.0.0.1", "only http is spoken, not https");
