@@ -307,7 +307,7 @@ impl LoadOptions {
         at_least("duration", duration, DURATION_MIN)
     }
 
-    /// Nobody polls where publishes are in flight.
+    /// Nobody polls at an interval where publishes are in flight: a long poll follows the answer to the one before.
     fn take_interval(&mut self) -> Result<Duration, ConfigError> {
         if self.in_flight.is_some() {
             return Ok(INTERVAL);

@@ -293,8 +293,9 @@ impl Asking {
         user.listener = Some(self.ledger.listen(Some(group), Owed::Newest, number as u32));
     }
 
-    const fn is_over(&self, now: u64) -> bool {
-        matches!(self.phase, Phase::Settling) && now >= self.ends
+    /// Whether what settles is the time of asking that ended then, not an earlier one.
+    const fn is_over(&self, ended: u64) -> bool {
+        matches!(self.phase, Phase::Settling) && ended >= self.ends
     }
 
     fn settle(&mut self) {
