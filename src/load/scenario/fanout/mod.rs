@@ -88,13 +88,24 @@ enum Phase {
     Quiet,
 }
 
+/// How far a subscriber or a publisher has come. Publishing waits for those alone who are on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Accepts: that it is let in. Next: `Open`, or `Gone`.
+    Opening { since: u64 },
+    /// Accepts: everything. A publisher over HTTP that has no connection connects anew with its next publish, also one that was not
+    /// let in in time; any other that has none says so whenever a publish is due. Next: `Gone`.
+    Open,
+    /// Was lost for good: a subscriber, a publisher in a window, or one whose connect the server did not take.
+    Gone,
+}
+
 #[derive(Debug)]
 struct Subscriber {
     group: usize,
     subscription: Subscription,
     listener: Option<ListenerId>,
-    is_open: bool,
-    opening_since: u64,
+    standing: Standing,
     /// The publishes of its group up to this one are behind it.
     passed: u64,
     cursor: Option<Seq>,
@@ -104,7 +115,7 @@ struct Subscriber {
     polling: Option<u64>,
     /// When the next short poll is due; the phase is kept however late an answer comes.
     poll_due: u64,
-    /// When the short poll before was answered: until then the next one waits for the server, not for the tool.
+    /// When it was let in, or the short poll before was answered: until then the next one waits for the server, not for the tool.
     answered: u64,
 }
 
@@ -113,11 +124,8 @@ struct Publisher {
     group: GroupId,
     connection: Subscription,
     listener: Option<ListenerId>,
-    is_open: bool,
-    /// The server takes no more connections, or this one was lost while each publish waits for one before.
-    is_gone: bool,
-    opening_since: u64,
-    /// When it was last answered.
+    standing: Standing,
+    /// When it was let in, or last answered.
     answered: u64,
     published: u64,
     /// The publishes that an answer is owed to: their numbers, and when they were due.
@@ -167,9 +175,7 @@ impl Fanout {
                 group,
                 connection: Subscription::of_publisher(plan.publish_over),
                 listener: None,
-                is_open: false,
-                is_gone: false,
-                opening_since: 0,
+                standing: Standing::Opening { since: 0 },
                 answered: 0,
                 published: 0,
                 unanswered: VecDeque::new(),
@@ -183,8 +189,7 @@ impl Fanout {
                 group: place % plan.groups,
                 subscription: Subscription::new(plan.transport),
                 listener: None,
-                is_open: false,
-                opening_since: 0,
+                standing: Standing::Opening { since: 0 },
                 passed: 0,
                 cursor: None,
                 newest_at_send: None,
@@ -266,13 +271,13 @@ impl Fanout {
         let opened = match number.checked_sub(self.subscribers.len()) {
             None => {
                 let subscriber = &mut self.subscribers[number];
-                subscriber.opening_since = now;
+                subscriber.standing = Standing::Opening { since: now };
                 let group = self.publishers[subscriber.group].group;
                 subscriber.subscription.open(driver, number as u32, group, host)
             }
             Some(place) => {
                 let publisher = &mut self.publishers[place];
-                publisher.opening_since = now;
+                publisher.standing = Standing::Opening { since: now };
                 let opened = publisher.connection.open(driver, number as u32, publisher.group, host);
                 publisher.connection.conn().into_iter().for_each(|conn| driver.count_apart(conn));
                 opened
@@ -281,8 +286,8 @@ impl Fanout {
         if let Err(error) = opened {
             note(driver, Failure::Connect, number, &error);
             match number.checked_sub(self.subscribers.len()) {
-                None => self.subscribers[number].is_open = true,
-                Some(place) => self.publishers[place].is_open = true,
+                None => self.subscribers[number].standing = Standing::Gone,
+                Some(place) => self.publishers[place].standing = Standing::Open,
             }
             self.open += 1;
         }
@@ -300,18 +305,17 @@ impl Fanout {
             return;
         }
         for number in 0..self.next_to_open {
-            match number.checked_sub(self.subscribers.len()) {
-                None => {
-                    let subscriber = &self.subscribers[number];
-                    if !subscriber.is_open && is_overdue(driver, subscriber.opening_since) {
-                        self.lose(driver, number, Failure::Timeout, &"not subscribed in time");
-                    }
-                }
+            let place = number.checked_sub(self.subscribers.len());
+            let standing = place
+                .map_or_else(|| self.subscribers[number].standing, |place| self.publishers[place].standing);
+            let Standing::Opening { since } = standing else { continue };
+            if !is_overdue(driver, since) {
+                continue;
+            }
+            match place {
+                None => self.lose(driver, number, Failure::Timeout, &"not subscribed in time"),
                 Some(place) => {
-                    let publisher = &self.publishers[place];
-                    if !publisher.is_open && is_overdue(driver, publisher.opening_since) {
-                        self.lose_publisher(driver, place, Failure::Timeout, &"not connected in time");
-                    }
+                    self.lose_publisher(driver, place, Failure::Timeout, &"not connected in time");
                 }
             }
         }
@@ -383,10 +387,11 @@ impl Fanout {
     /// A subscriber listens from now on; a poller polls.
     fn handle_open(&mut self, driver: &mut Driver<Wake>, number: usize) {
         let subscriber = &mut self.subscribers[number];
-        if subscriber.is_open {
+        if !matches!(subscriber.standing, Standing::Opening { .. }) {
             return;
         }
-        subscriber.is_open = true;
+        subscriber.standing = Standing::Open;
+        subscriber.answered = driver.now();
         self.listened += 1;
         let publisher = &mut self.publishers[subscriber.group];
         publisher.listeners += 1;
@@ -444,12 +449,12 @@ impl Fanout {
             None => {
                 let subscriber = &self.subscribers[number];
                 let polls = self.plan.transport == Transport::ShortPoll && subscriber.listener.is_some();
-                (polls && subscriber.polling.is_none(), subscriber.opening_since.max(subscriber.answered))
+                (polls && subscriber.polling.is_none(), subscriber.answered)
             }
             Some(place) => {
                 let publisher = &self.publishers[place];
-                let asks = self.publishes_over_http() && publisher.is_open;
-                (asks && publisher.unanswered.is_empty(), publisher.opening_since.max(publisher.answered))
+                let asks = self.publishes_over_http() && publisher.standing == Standing::Open;
+                (asks && publisher.unanswered.is_empty(), publisher.answered)
             }
         };
         is_idle && driver.now().saturating_sub(since) >= IDLE_MICROS_MIN
@@ -473,11 +478,11 @@ impl Fanout {
             self.stop_listening(driver, number);
         }
         let subscriber = &mut self.subscribers[number];
-        let (polling, was_open) =
-            (subscriber.polling.take(), std::mem::replace(&mut subscriber.is_open, true));
+        let polling = subscriber.polling.take();
+        let was = std::mem::replace(&mut subscriber.standing, Standing::Gone);
         self.polls_under_way -= usize::from(polling.is_some());
         self.count_unanswered(driver, polling);
-        if !was_open {
+        if let Standing::Opening { .. } = was {
             self.count_open(driver);
         }
     }
@@ -558,8 +563,10 @@ impl Scenario for Fanout {
         if was_idle {
             return;
         }
-        publisher.is_gone |= matches!(ended, Ended::Unconnected(_));
         self.lose_publisher(driver, place, failure, &what);
+        if let Ended::Unconnected(_) = ended {
+            self.publishers[place].standing = Standing::Gone;
+        }
     }
 
     fn handle_interrupt(&mut self, driver: &mut Driver<Wake>) {

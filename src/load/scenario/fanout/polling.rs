@@ -7,7 +7,7 @@ use crate::load::figures::Failure;
 use crate::load::ledger::PollVerdict;
 use crate::load::plan::Pace;
 use crate::load::scenario::ask::Ask;
-use crate::load::scenario::fanout::{Fanout, Phase, Wake};
+use crate::load::scenario::fanout::{Fanout, Phase, Standing, Wake};
 use crate::load::scenario::{PARK_MS, check_tag, note};
 
 impl Fanout {
@@ -159,7 +159,7 @@ impl Fanout {
             let what = "a long poll's answer without Location-Seq";
             return self.lose(driver, number, Failure::Protocol, &what);
         };
-        let is_first = !self.subscribers[number].is_open;
+        let is_first = matches!(self.subscribers[number].standing, Standing::Opening { .. });
         if is_first {
             self.handle_open(driver, number);
         }

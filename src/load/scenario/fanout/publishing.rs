@@ -8,16 +8,15 @@ use crate::load::figures::Failure;
 use crate::load::ledger::Owed;
 use crate::load::plan::Pace;
 use crate::load::scenario::ask::Ask;
-use crate::load::scenario::fanout::{Fanout, MEMBERS, Publisher, Wake};
+use crate::load::scenario::fanout::{Fanout, MEMBERS, Publisher, Standing, Wake};
 use crate::load::scenario::publish_body;
 use crate::load::scenario::subscribe::Opening;
 use crate::wire::stomp::encode::encode_send;
 
 impl Fanout {
     pub(super) fn publish(&mut self, driver: &mut Driver<Wake>, place: usize, due: u64) {
-        let publisher = &self.publishers[place];
         // One that was cut connects anew when it has something to say, so a server that always cuts is not stormed.
-        if publisher.connection.conn().is_none() && !publisher.is_gone && self.publishes_over_http() {
+        if self.publishers[place].connection.conn().is_none() && self.connects_anew(place) {
             self.reopen_publisher(driver, place);
         }
         let is_answered = self.publishes_over_http();
@@ -50,6 +49,11 @@ impl Fanout {
 
     pub(super) const fn publishes_over_http(&self) -> bool {
         !matches!(self.plan.publish_over, Transport::WebSocket | Transport::Stomp)
+    }
+
+    /// Whether a publisher that has no connection is given another one.
+    pub(super) fn connects_anew(&self, place: usize) -> bool {
+        self.publishes_over_http() && self.publishers[place].standing != Standing::Gone
     }
 
     /// Connects a publisher anew.
@@ -115,9 +119,11 @@ impl Fanout {
 
     pub(super) fn handle_publisher_open(&mut self, driver: &mut Driver<Wake>, place: usize) {
         let publisher = &mut self.publishers[place];
-        if std::mem::replace(&mut publisher.is_open, true) {
+        if !matches!(publisher.standing, Standing::Opening { .. }) {
             return;
         }
+        publisher.standing = Standing::Open;
+        publisher.answered = driver.now();
         if self.plan.publish_over == Transport::WebSocket {
             let user = (self.subscribers.len() + place) as u32;
             publisher.listener = Some(self.ledger.listen(Some(publisher.group), Owed::FromNow, user));
@@ -162,7 +168,12 @@ impl Fanout {
         if let Some(conn) = publisher.connection.take_conn() {
             driver.close(conn);
         }
-        publisher.is_gone |= matches!(self.plan.pace, Pace::InFlight(_));
+        let was = publisher.standing;
+        match (self.plan.pace, was) {
+            (Pace::InFlight(_), _) => publisher.standing = Standing::Gone,
+            (Pace::PerSecond(_), Standing::Opening { .. }) => publisher.standing = Standing::Open,
+            (Pace::PerSecond(_), Standing::Open | Standing::Gone) => {}
+        }
         if let Some(listener) = publisher.listener.take() {
             self.ledger.leave(listener);
             self.stop_listening(driver, self.subscribers.len() + place);
@@ -174,8 +185,7 @@ impl Fanout {
             self.end_waits(driver, place, *number, *number + 1);
         }
         self.count_unanswered(driver, unanswered.into_iter().map(|(_, due)| due));
-        let publisher = &mut self.publishers[place];
-        if !std::mem::replace(&mut publisher.is_open, true) {
+        if let Standing::Opening { .. } = was {
             self.count_open(driver);
         }
     }

@@ -43,8 +43,7 @@ impl Fanout {
     /// Whether this one can publish, and somebody can tell when that is over.
     fn is_able(&self, place: usize) -> bool {
         let publisher = &self.publishers[place];
-        let connects_anew = self.publishes_over_http() && !publisher.is_gone;
-        (publisher.connection.conn().is_some() || connects_anew) && self.waits(place) > 0
+        (publisher.connection.conn().is_some() || self.connects_anew(place)) && self.waits(place) > 0
     }
 
     /// What a publish of this one waits for: everyone who listens to its group, and its answer.
