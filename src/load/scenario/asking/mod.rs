@@ -10,16 +10,18 @@
 //! Opening -> Asking (warm-up) -> Settling -> Quiet -> Asking (measured) -> Settling -> Quiet
 //! ```
 
+mod answers;
+
 use std::time::Duration;
 
 use crate::ids::{GroupId, Seq};
-use crate::load::client::{Answer, Client, Heard};
+use crate::load::client::{Client, Heard};
 use crate::load::driver::{ConnKey, Driver, Ended, Scenario};
 use crate::load::figures::Failure;
-use crate::load::ledger::{Ledger, ListenerId, Owed, PollVerdict};
+use crate::load::ledger::{Ledger, ListenerId, Owed};
 use crate::load::scenario::ask::Ask;
 use crate::load::scenario::{
-    IDLE_MICROS_MIN, OPENING_MAX, SETTLE_MICROS_MAX, SWEEP_MICROS, check_tag, draw_groups, is_overdue, note,
+    IDLE_MICROS_MIN, OPENING_MAX, SETTLE_MICROS_MAX, SWEEP_MICROS, draw_groups, is_overdue, note,
     publish_body,
 };
 
@@ -323,120 +325,6 @@ impl Asking {
         since >= self.began
     }
 
-    fn handle_answer(&mut self, driver: &mut Driver<Wake>, number: usize, answer: &Answer<'_>) {
-        let since = match self.users[number].doing {
-            Doing::Publishing { since } | Doing::Asking { since, .. } => since,
-            Doing::Connecting { .. } | Doing::Ready { .. } | Doing::Gone => {
-                let what = "an answer that nothing was asked for";
-                return self.lose(driver, number, Failure::Protocol, &what);
-            }
-        };
-        let count = u64::from(self.counts(since));
-        driver.figures.http_reqs += count;
-        driver.figures.http_req_failed += u64::from(answer.status != 200) * count;
-        if count > 0 {
-            driver.figures.http_req_duration.record(driver.now() - since);
-        }
-        let left = match self.users[number].doing {
-            Doing::Asking { left, newest_at_send, .. } => {
-                self.check(driver, number, answer, (newest_at_send, count));
-                left - 1
-            }
-            Doing::Publishing { .. } => {
-                if !self.take_publish(driver, number, answer) {
-                    return;
-                }
-                0
-            }
-            Doing::Connecting { .. } | Doing::Ready { .. } | Doing::Gone => return,
-        };
-        if !answer.keep_alive {
-            if let Some(conn) = self.users[number].conn.take() {
-                driver.close(conn);
-            }
-            self.connect(driver, number);
-        }
-        match &mut self.users[number].doing {
-            // What was sent behind the last answered request was not read (RFC 9112, section 9.6).
-            Doing::Asking { .. } if left > 0 && !answer.keep_alive => self.send(driver, number, left),
-            Doing::Asking { left: held, .. } if left > 0 => *held = left,
-            Doing::Asking { .. } | Doing::Publishing { .. } => self.be_ready(driver, number),
-            Doing::Connecting { .. } | Doing::Ready { .. } | Doing::Gone => {}
-        }
-    }
-
-    /// Holds a poll's answer against the newest update, of which nearly all are to the byte, else against all that is known.
-    fn check(
-        &mut self,
-        driver: &mut Driver<Wake>,
-        number: usize,
-        answer: &Answer<'_>,
-        (newest_at_send, count): (Option<Seq>, u64),
-    ) {
-        if answer.status != 200 {
-            let what = format!("a poll was answered {}", answer.status);
-            return note(driver, Failure::Status, number, &what);
-        }
-        let place = self.place(number);
-        if let Some((seq, body)) = &self.groups[place].newest
-            && answer.etag == Some(*seq)
-            && *answer.body == **body
-        {
-            driver.figures.delivered += count;
-            driver.figures.payload_received += count * answer.body.len() as u64;
-            return;
-        }
-        let Some(listener) = self.users[number].listener else { return };
-        let seq = match self.ledger.poll(listener, answer.body, newest_at_send) {
-            PollVerdict::New { seq, .. } | PollVerdict::Same { seq } => seq,
-            PollVerdict::MadeUp => return check_tag(driver, number, answer, None),
-            PollVerdict::Bad => return,
-        };
-        check_tag(driver, number, answer, Some(seq));
-        driver.figures.delivered += count;
-        driver.figures.payload_received += count * answer.body.len() as u64;
-        let newest = &mut self.groups[place].newest;
-        if newest.as_ref().is_none_or(|(known, _)| *known < seq) {
-            *newest = Some((seq, answer.body.into()));
-        }
-    }
-
-    /// Takes the answer to a publish; `false` if the user is lost by it.
-    fn take_publish(&mut self, driver: &mut Driver<Wake>, number: usize, answer: &Answer<'_>) -> bool {
-        let home = self.home(number);
-        let group = &mut self.groups[home];
-        if answer.status == 200 {
-            self.ledger.acknowledge(group.id, answer.body);
-            if let Some(seq) = self.ledger.newest_acknowledged(group.id) {
-                self.unpublished -= usize::from(group.newest.is_none());
-                group.newest = Some((seq, answer.body.into()));
-            }
-        } else {
-            self.ledger.withdraw(group.id, group.published - 1);
-        }
-        let is_known = group.newest.is_some();
-        let what = format!("a publish was answered {}", answer.status);
-        match answer.status {
-            200 if is_known => {}
-            200 => self.lose(driver, number, Failure::Body, &"a publish was not answered with its update"),
-            _ if is_known => note(driver, Failure::Status, number, &what),
-            _ => self.lose(driver, number, Failure::Status, &what),
-        }
-        is_known
-    }
-
-    /// What a user still waits for is answered by nobody.
-    fn count_unanswered(&self, driver: &mut Driver<Wake>, number: usize) {
-        let (since, requests) = match self.users[number].doing {
-            Doing::Publishing { since } => (since, 1),
-            Doing::Asking { since, left, .. } => (since, left as u64),
-            Doing::Connecting { .. } | Doing::Ready { .. } | Doing::Gone => return,
-        };
-        let requests = u64::from(self.counts(since)) * requests;
-        driver.figures.http_reqs += requests;
-        driver.figures.http_req_failed += requests;
-    }
-
     /// A user is no more; if it was to publish, another one of the group does.
     fn lose(
         &mut self,
@@ -588,161 +476,4 @@ impl Scenario for Asking {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use super::*;
-
-    const UPDATE: &str = r#"{"seq":7,"member":"u0","x":GROUP,"y":NUMBER,"at":1}"#;
-
-    /// Two users of one group who are connected, told everything by calls in place of a server.
-    struct Stage {
-        asking: Asking,
-        driver: Driver<Wake>,
-        /// Takes connections, and says nothing.
-        _server: TcpListener,
-    }
-
-    impl Stage {
-        fn set() -> Self {
-            Self::set_with(1, false)
-        }
-
-        fn set_with(groups: usize, roam: bool) -> Self {
-            let server = TcpListener::bind("127.0.0.1:0").unwrap();
-            let mut driver = Driver::new(server.local_addr().unwrap(), 1).unwrap();
-            let (warm_up, duration) = (Duration::from_secs(60), Duration::from_secs(60));
-            let plan =
-                AskingPlan { users: 2, groups, in_flight: 2, roam, warm_up, duration, host: String::new() };
-            let mut asking = Asking::start(&mut driver, plan);
-            for user in 0..2 {
-                let conn = asking.users[user].conn.expect("it was opened");
-                asking.handle_connected(&mut driver, conn, user as u32);
-            }
-            Self { asking, driver, _server: server }
-        }
-
-        fn begin(&mut self) {
-            assert_eq!(self.asking.phase, Phase::Asking);
-            self.asking.handle_wake(&mut self.driver, Wake::Begin, 0);
-        }
-
-        fn answer(&mut self, user: u32, number: u64, seq: u64, keep_alive: bool) {
-            let User { doing, place, .. } = self.asking.users[user as usize];
-            let publishes = matches!(doing, Doing::Publishing { .. });
-            let place = if publishes { self.asking.home(user as usize) } else { place };
-            let update = UPDATE.replace("GROUP", &self.asking.groups[place].id.to_string());
-            let update = update.replace("NUMBER", &number.to_string());
-            let body = update.replace("\"seq\":7", &format!("\"seq\":{seq}"));
-            let (body, etag) = (body.as_bytes(), Seq::new(seq));
-            let answer = Answer { status: 200, body, location_seq: None, etag, keep_alive };
-            let conn = self.asking.users[user as usize].conn.expect("it is connected");
-            self.asking.handle_heard(&mut self.driver, conn, user, Heard::Answer(answer));
-        }
-
-        #[track_caller]
-        fn expect(&self, user: usize, left: Option<usize>) {
-            let found = match self.asking.users[user].doing {
-                Doing::Asking { left, .. } => Some(left),
-                _ => None,
-            };
-            assert_eq!(found, left, "{:?}", self.asking.users[user].doing);
-            assert_eq!(self.driver.figures.failures.total(), 0, "{:?}", self.driver.figures.failures);
-        }
-    }
-
-    #[test]
-    fn nobody_asks_before_the_group_has_its_location() {
-        let mut stage = Stage::set();
-        assert_eq!(stage.asking.phase, Phase::Opening);
-        assert!(matches!(stage.asking.users[0].doing, Doing::Publishing { .. }));
-        assert!(matches!(stage.asking.users[1].doing, Doing::Ready { .. }));
-        stage.answer(0, 0, 7, true);
-        stage.begin();
-        stage.expect(0, Some(2));
-        stage.expect(1, Some(2));
-    }
-
-    #[test]
-    fn next_requests_follow_the_last_answer_of_those_before() {
-        let mut stage = Stage::set();
-        stage.answer(0, 0, 7, true);
-        stage.begin();
-        stage.answer(1, 0, 7, true);
-        stage.expect(1, Some(1));
-        stage.answer(1, 0, 7, true);
-        stage.expect(1, Some(2));
-        assert_eq!(stage.driver.figures.delivered, 2);
-    }
-
-    #[test]
-    fn whoever_roams_asks_about_all_groups_in_turn() {
-        let mut stage = Stage::set_with(2, true);
-        stage.answer(0, 0, 7, true);
-        stage.answer(1, 0, 8, true);
-        stage.begin();
-        for (place, seq) in [(1, 8), (0, 7), (1, 8), (0, 7)] {
-            assert_eq!(stage.asking.users[1].place, place);
-            stage.expect(1, Some(2));
-            (0..2).for_each(|_| stage.answer(1, 0, seq, true));
-        }
-        assert_eq!(stage.driver.figures.delivered, 8);
-        // The number of the other group's is no answer.
-        stage.answer(1, 0, 7, true);
-        assert_eq!(stage.asking.ledger.failures().total(), 1);
-    }
-
-    #[test]
-    fn whoever_roams_publishes_to_its_own_group_wherever_it_asks() {
-        let mut stage = Stage::set_with(2, true);
-        stage.answer(0, 0, 7, true);
-        stage.answer(1, 0, 8, true);
-        stage.begin();
-        stage.asking.groups[0].publish_due = 0;
-        (0..2).for_each(|_| stage.answer(0, 0, 7, true));
-        assert_eq!(stage.asking.users[0].place, 1);
-        assert!(matches!(stage.asking.users[0].doing, Doing::Publishing { .. }));
-        assert_eq!([0, 1].map(|place| stage.asking.groups[place].published), [2, 1]);
-        stage.answer(0, 1, 9, true);
-        let newest = stage.asking.groups.iter().map(|group| group.newest.as_ref().map(|(seq, _)| *seq));
-        assert_eq!(newest.collect::<Vec<_>>(), [Seq::new(9), Seq::new(8)]);
-        // It goes on where it was to ask.
-        stage.expect(0, Some(2));
-        (0..2).for_each(|_| stage.answer(0, 0, 8, true));
-        (0..2).for_each(|_| stage.answer(0, 1, 9, true));
-        assert_eq!(stage.driver.figures.delivered, 6);
-        assert_eq!(stage.asking.ledger.failures().total(), 0, "{:?}", stage.asking.ledger.failures());
-    }
-
-    #[test]
-    fn requests_behind_a_last_answer_are_sent_anew() {
-        let mut stage = Stage::set();
-        stage.answer(0, 0, 7, true);
-        stage.begin();
-        let before = stage.asking.users[1].conn;
-        stage.answer(1, 0, 7, false);
-        stage.expect(1, Some(1));
-        assert_ne!(stage.asking.users[1].conn, before);
-    }
-
-    #[test]
-    fn location_is_published_anew_before_its_member_leaves() {
-        let mut stage = Stage::set();
-        stage.answer(0, 0, 7, true);
-        stage.begin();
-        stage.asking.groups[0].publish_due = 0;
-        (0..2).for_each(|_| stage.answer(0, 0, 7, true));
-        assert!(matches!(stage.asking.users[0].doing, Doing::Publishing { .. }));
-        // Until it is answered, others may be told of the one or the other.
-        stage.answer(1, 1, 8, true);
-        stage.answer(0, 1, 8, true);
-        stage.answer(1, 1, 8, true);
-        stage.expect(0, Some(2));
-        stage.expect(1, Some(2));
-        assert_eq!(stage.driver.figures.delivered, 4);
-        // What was asked for since then is owed the newer one.
-        stage.answer(1, 0, 7, true);
-        stage.asking.finish(&mut stage.driver);
-        assert_eq!(stage.driver.figures.failures.count(Failure::Stale), 1);
-    }
-}
+mod tests;
