@@ -109,6 +109,7 @@ fn flag_that_means_nothing_to_a_scenario_is_refused() {
         ("groups 5", "fanout idle churn ask"),
         ("rate 5", "fanout idle churn"),
         ("in-flight 5", "fanout churn ask"),
+        ("roam", "ask"),
         ("duration 1s", "fanout idle churn ask"),
         ("warm-up 1s", "fanout ask"),
         ("interval 1s", "fanout"),
