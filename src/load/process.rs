@@ -52,15 +52,15 @@ impl Process {
         self.schedstat(1)
     }
 
-    /// Memory that it has resident now, to the page: the kernel counts the pages one by one, which takes a while of a process
-    /// that holds much. Where that cannot be read, [`Process::resident_bytes`].
+    /// Memory that it has resident now, to the page: the kernel counts them one by one, some 15 ms for a gigabyte. Where that cannot be read, [`Process::resident_bytes`].
     #[must_use]
     pub fn resident_bytes_counted(self) -> Option<u64> {
         let counted = self.read("smaps_rollup").and_then(|rollup| kilobytes(&rollup, "Rss"));
         counted.or_else(|| self.resident_bytes())
     }
 
-    /// Memory that it has resident now: cheap, and some pages behind for each of its threads.
+    /// Memory that it has resident now: cheap, and with many kernels some pages behind for each of its threads
+    /// (proc_pid_status(5), VmRSS).
     #[must_use]
     pub fn resident_bytes(self) -> Option<u64> {
         self.read("status").and_then(|status| kilobytes(&status, "VmRSS"))
