@@ -6,6 +6,7 @@
 //! for 75 s in place of 5, and a client that shuts its half is taken for gone, so that a parked request of it ends.
 
 mod requests;
+mod said;
 mod socket;
 mod streams;
 
@@ -15,17 +16,18 @@ use std::time::Duration;
 use actix_web::error::ErrorBadRequest;
 use actix_web::http::StatusCode;
 use actix_web::{App, HttpResponse, HttpServer, web};
-use bytestring::ByteString;
 use peer_contract::{BODY_BYTES_MAX, GroupId, Hub, Options, Presence, Subscription};
 
+use crate::said::Said;
+
 /// What handlers of all workers share.
-type Shared = web::Data<Hub<ByteString>>;
+type Shared = web::Data<Hub<Said>>;
 
 /// The group that a path names; one that is none is answered with 400.
 type Group = web::Path<GroupId>;
 
-type Subscribed = Subscription<ByteString>;
-type Present = Option<Presence<ByteString>>;
+type Subscribed = Subscription<Said>;
+type Present = Option<Presence<Said>>;
 
 #[actix_web::main]
 async fn main() -> io::Result<()> {

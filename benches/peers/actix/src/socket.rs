@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, rt, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, Closed, Session};
-use bytestring::ByteString;
 use peer_contract::{
     BODY_BYTES_MAX, Group, GroupId, Member, PING_SECONDS, Refusal, SILENCE_SECONDS_MAX, error_text,
     read_publish,
@@ -15,6 +14,7 @@ use peer_contract::{
 use serde::Deserialize;
 use tokio::time::{self, Instant};
 
+use crate::said::Said;
 use crate::{Present, Shared, Subscribed};
 
 #[derive(Deserialize)]
@@ -64,7 +64,7 @@ fn join_group(
 }
 
 struct Conversation {
-    group: Arc<Group<ByteString>>,
+    group: Arc<Group<Said>>,
     subscription: Subscribed,
     presence: Present,
     session: Session,
@@ -88,7 +88,7 @@ impl Conversation {
         let mut heard = Instant::now();
         loop {
             tokio::select! {
-                update = self.subscription.next() => self.session.text(update.text.clone()).await?,
+                update = self.subscription.next() => self.session.text(update.said.text.clone()).await?,
                 message = messages.recv() => {
                     heard = Instant::now();
                     match message {

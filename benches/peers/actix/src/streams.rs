@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, Responder, web};
-use actix_web_lab::sse::{Data, Event, Sse};
+use actix_web_lab::sse::{Event, Sse};
 use bytestring::ByteString;
 use futures_util::stream::{self, StreamExt};
-use peer_contract::{COMMENT_SECONDS, GroupId, Member, Update, retry_ms, simulate};
+use peer_contract::{COMMENT_SECONDS, GroupId, Member, retry_ms, simulate};
 use serde::Deserialize;
 
 use crate::requests::NO_STORE;
@@ -42,11 +42,7 @@ pub(crate) async fn events(
 
 async fn next_event(mut listening: (Subscribed, Present)) -> Option<(Event, (Subscribed, Present))> {
     let update = listening.0.next().await;
-    Some((event(&update), listening))
-}
-
-fn event(update: &Update<ByteString>) -> Event {
-    Data::new(update.text.clone()).id(update.seq.to_string()).event("location").into()
+    Some((update.said.event().clone(), listening))
 }
 
 /// A location made up for group 0, as one event.
@@ -54,6 +50,6 @@ pub(crate) async fn event_once(hub: Shared) -> HttpResponse {
     let group = hub.group(GroupId::new(0).expect("0 is a group"));
     let published = group.publish(simulate()).expect("what names no time is not stale");
     let update = published.expect("a location is numbered");
-    let body = format!("id: {}\nevent: location\ndata: {}\n\n", update.seq, update.text);
+    let body = format!("id: {}\nevent: location\ndata: {}\n\n", update.seq, update.said.text);
     HttpResponse::Ok().insert_header(NO_STORE).content_type("text/event-stream").body(body)
 }

@@ -6,6 +6,7 @@
 //! place of tungstenite's 128 KiB, which is allocated at once for each connection.
 
 mod requests;
+mod said;
 mod socket;
 mod streams;
 
@@ -13,7 +14,6 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::ws::Utf8Bytes;
 use axum::extract::{DefaultBodyLimit, Path};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -23,16 +23,13 @@ use peer_contract::{BODY_BYTES_MAX, GroupId, Hub, Options, Presence, Subscriptio
 use tokio::net::TcpListener;
 use tokio::runtime;
 
-/// What handlers share.
-#[derive(Clone)]
-struct App {
-    hub: Arc<Hub<Utf8Bytes>>,
-    /// Whether a WebSocket is written all that waits for it at once.
-    batch: bool,
-}
+use crate::said::Said;
 
-type Subscribed = Subscription<Utf8Bytes>;
-type Present = Option<Presence<Utf8Bytes>>;
+/// What handlers share.
+type App = Arc<Hub<Said>>;
+
+type Subscribed = Subscription<Said>;
+type Present = Option<Presence<Said>>;
 
 fn main() -> io::Result<()> {
     let options = Options::from_command_line();
@@ -52,10 +49,10 @@ async fn serve(options: Options) -> io::Result<()> {
         // A connection without it is served all the same.
         let _ = stream.set_nodelay(true);
     });
-    axum::serve(listener, router(options.batch)).await
+    axum::serve(listener, router()).await
 }
 
-fn router(batch: bool) -> Router {
+fn router() -> Router {
     let current = || get(requests::current).post(requests::publish);
     Router::new()
         .route("/cur/{group}", current())
@@ -71,7 +68,7 @@ fn router(batch: bool) -> Router {
         .route("/ws/{group}", get(socket::join))
         .route("/healthz", get(|| async { "ok\n" }))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(App { hub: Arc::default(), batch })
+        .with_state(App::default())
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "nothing lives at this path") })
 }
 

@@ -14,6 +14,7 @@ use peer_contract::{
 use serde::Deserialize;
 use tokio::time::{self, Instant};
 
+use crate::said::Said;
 use crate::{App, Present, Subscribed};
 
 /// Tungstenite allocates its read buffer at once for each connection, by default 128 KiB.
@@ -28,15 +29,15 @@ pub(crate) struct Join {
 /// Joins the group of the path.
 pub(crate) async fn join(
     upgrade: WebSocketUpgrade,
-    State(app): State<App>,
+    State(hub): State<App>,
     Path(group): crate::Group,
     Query(join): Query<Join>,
 ) -> Response {
     // The subscription begins before the client is told that it has one.
-    let group = app.hub.group(group);
+    let group = hub.group(group);
     let subscription = group.subscribe(join.since);
     let presence = join.member.map(|member| group.connect(member));
-    let conversation = Conversation { group, subscription, presence, batch: app.batch };
+    let conversation = Conversation { group, subscription, presence };
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(BODY_BYTES_MAX)
@@ -50,17 +51,16 @@ pub(crate) async fn join(
 /// Joins one of ten groups.
 pub(crate) async fn join_any(
     upgrade: WebSocketUpgrade,
-    app: State<App>,
+    hub: State<App>,
     join_query: Query<Join>,
 ) -> Response {
-    join(upgrade, app, Path(GroupId::drawn()), join_query).await
+    join(upgrade, hub, Path(GroupId::drawn()), join_query).await
 }
 
 struct Conversation {
-    group: Arc<Group<Utf8Bytes>>,
+    group: Arc<Group<Said>>,
     subscription: Subscribed,
     presence: Present,
-    batch: bool,
 }
 
 impl Conversation {
@@ -71,11 +71,9 @@ impl Conversation {
         loop {
             tokio::select! {
                 update = self.subscription.next() => {
-                    socket.feed(Message::Text(update.text.clone())).await?;
-                    if self.batch {
-                        while let Some(update) = self.subscription.try_next() {
-                            socket.feed(Message::Text(update.text.clone())).await?;
-                        }
+                    socket.feed(Message::Text(update.said.text.clone())).await?;
+                    while let Some(update) = self.subscription.try_next() {
+                        socket.feed(Message::Text(update.said.text.clone())).await?;
                     }
                     socket.flush().await?;
                 }

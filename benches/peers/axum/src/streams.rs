@@ -3,13 +3,12 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::ws::Utf8Bytes;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt};
-use peer_contract::{COMMENT_SECONDS, GroupId, Member, Update, retry_ms, simulate};
+use peer_contract::{COMMENT_SECONDS, GroupId, Member, retry_ms, simulate};
 use serde::Deserialize;
 
 use crate::requests::NO_STORE;
@@ -23,13 +22,13 @@ pub(crate) struct Watch {
 
 /// A parked stream of the group's updates.
 pub(crate) async fn events(
-    State(app): State<App>,
+    State(hub): State<App>,
     Path(group): Group,
     Query(watch): Query<Watch>,
-    headers: HeaderMap,
+    request: Request,
 ) -> impl IntoResponse {
-    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
-    let group = app.hub.group(group);
+    let last = request.headers().get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
+    let group = hub.group(group);
     let subscription = group.subscribe(last.or(watch.last_event_id));
     let presence: Present = watch.member.map(|member| group.connect(member));
     let retry = Duration::from_millis(retry_ms());
@@ -43,19 +42,15 @@ pub(crate) async fn events(
 
 async fn next_event(mut listening: (Subscribed, Present)) -> Option<(Event, (Subscribed, Present))> {
     let update = listening.0.next().await;
-    Some((event(&update), listening))
-}
-
-fn event(update: &Update<Utf8Bytes>) -> Event {
-    Event::default().id(update.seq.to_string()).event("location").data(&*update.text)
+    Some((update.said.event().clone(), listening))
 }
 
 /// A location made up for group 0, as one event.
-pub(crate) async fn event_once(State(app): State<App>) -> Response {
-    let group = app.hub.group(GroupId::new(0).expect("0 is a group"));
+pub(crate) async fn event_once(State(hub): State<App>) -> Response {
+    let group = hub.group(GroupId::new(0).expect("0 is a group"));
     let published = group.publish(simulate()).expect("what names no time is not stale");
     let update = published.expect("a location is numbered");
-    let body = format!("id: {}\nevent: location\ndata: {}\n\n", update.seq, &*update.text);
+    let body = format!("id: {}\nevent: location\ndata: {}\n\n", update.seq, &*update.said.text);
     let content_type = HeaderValue::from_static("text/event-stream");
     ([(header::CACHE_CONTROL, NO_STORE), (header::CONTENT_TYPE, content_type)], body).into_response()
 }

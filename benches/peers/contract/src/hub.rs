@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
 
-use crate::Text;
+use crate::Said;
 use crate::payload::{GroupId, Member, Publish, Refusal, Update, now_ms};
 
 /// Updates that a group keeps for replay, and that its channel holds.
@@ -25,13 +25,13 @@ pub struct Hub<T> {
     groups: RwLock<HashMap<GroupId, Arc<Group<T>>>>,
 }
 
-impl<T: Text> Default for Hub<T> {
+impl<T: Said> Default for Hub<T> {
     fn default() -> Self {
         Self { groups: RwLock::default() }
     }
 }
 
-impl<T: Text> Hub<T> {
+impl<T: Said> Hub<T> {
     /// The group with this number, if somebody has published or listened to it.
     #[must_use]
     pub fn find(&self, id: GroupId) -> Option<Arc<Group<T>>> {
@@ -83,7 +83,7 @@ pub enum Newest<T> {
     Never,
 }
 
-impl<T: Text> Default for Group<T> {
+impl<T: Said> Default for Group<T> {
     fn default() -> Self {
         let floor = now_ms() * NUMBERS_PER_MS;
         let state = State {
@@ -99,7 +99,7 @@ impl<T: Text> Default for Group<T> {
     }
 }
 
-impl<T: Text> Group<T> {
+impl<T: Said> Group<T> {
     /// Numbers, keeps and delivers a publish; `None` for the leave of a member that holds no location.
     ///
     /// # Errors
@@ -179,7 +179,7 @@ impl<T: Text> Group<T> {
     }
 }
 
-impl<T: Text> State<T> {
+impl<T: Said> State<T> {
     fn keep(&mut self, update: Arc<Update<T>>) {
         let member = update.publish.member.clone();
         if update.publish.location.is_some() {
@@ -228,7 +228,7 @@ pub struct Subscription<T> {
     live: broadcast::Receiver<Arc<Update<T>>>,
 }
 
-impl<T: Text> Subscription<T> {
+impl<T: Said> Subscription<T> {
     /// The next update. Dropped before it is ready, it has taken nothing.
     pub async fn next(&mut self) -> Arc<Update<T>> {
         loop {
@@ -275,12 +275,12 @@ impl<T: Text> Subscription<T> {
 
 /// A connection that speaks for a member; the last one that is dropped tells the group that the member left.
 #[derive(Debug)]
-pub struct Presence<T: Text> {
+pub struct Presence<T: Said> {
     group: Arc<Group<T>>,
     member: Member,
 }
 
-impl<T: Text> Presence<T> {
+impl<T: Said> Presence<T> {
     /// The member.
     #[must_use]
     pub const fn member(&self) -> &Member {
@@ -288,7 +288,7 @@ impl<T: Text> Presence<T> {
     }
 }
 
-impl<T: Text> Drop for Presence<T> {
+impl<T: Said> Drop for Presence<T> {
     fn drop(&mut self) {
         self.group.disconnect(&self.member);
     }
@@ -312,7 +312,7 @@ mod tests {
         let mut subscription = group.subscribe(cursor);
         let mut heard = Vec::new();
         while let Some(update) = subscription.try_next() {
-            let mark = if update.text.ends_with(r#","gap":true}"#) { "!" } else { "" };
+            let mark = if update.said.ends_with(r#","gap":true}"#) { "!" } else { "" };
             heard.push(format!("{mark}{}", update.seq - floor));
         }
         assert_eq!(heard.join(" "), expected, "from {cursor:?}");
@@ -357,7 +357,7 @@ mod tests {
             publish(&group, number);
         }
         let first = subscription.next().await;
-        assert!(first.text.ends_with(r#","gap":true}"#), "{}", first.text);
+        assert!(first.said.ends_with(r#","gap":true}"#), "{}", first.said);
         let mut last = first.seq;
         while let Some(update) = subscription.try_next() {
             assert!(update.seq > last, "{} behind {last}", update.seq);

@@ -14,11 +14,19 @@ pub use payload::{
     GroupId, Member, Publish, Refusal, Update, error_text, problem, read_publish, retry_ms, simulate,
 };
 
-/// What an update's JSON is kept as: a framework's own counted string, so that handing it to one subscriber more copies
-/// nothing.
-pub trait Text: Clone + From<String> + std::ops::Deref<Target = str> + Send + Sync + 'static {}
+/// What an update is kept as: what a framework says of it, in the framework's own counted types, so that it is made once and
+/// handing it to one subscriber more copies nothing.
+pub trait Said: Send + Sync + 'static {
+    /// What is said of the update with this number and JSON.
+    fn new(seq: u64, json: String) -> Self;
+}
 
-impl<T: Clone + From<String> + std::ops::Deref<Target = str> + Send + Sync + 'static> Text for T {}
+#[cfg(test)]
+impl Said for String {
+    fn new(_seq: u64, json: String) -> Self {
+        json
+    }
+}
 
 /// Longest publish body and WebSocket message.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;

@@ -13,10 +13,6 @@ pub struct Options {
     /// Threads that serve connections
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=128))]
     pub workers: u16,
-
-    /// Write what waits for a WebSocket at once, not a message at a time; a framework that does so anyway ignores it
-    #[arg(long)]
-    pub batch: bool,
 }
 
 impl Options {

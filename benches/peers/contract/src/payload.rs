@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::Text;
+use crate::Said;
 
 /// How far ahead of the server a publisher's clock may be, in milliseconds.
 const AHEAD_MS_MAX: u64 = 5000;
@@ -165,23 +165,24 @@ pub fn simulate() -> Publish {
 pub struct Update<T> {
     /// Its number in its group.
     pub seq: u64,
-    /// Its JSON.
-    pub text: T,
+    /// What is said of it.
+    pub said: T,
     pub(crate) publish: Publish,
     at: u64,
 }
 
-impl<T: Text> Update<T> {
+impl<T: Said> Update<T> {
     /// Numbers a publish. Number 0 is a location that no group holds.
     #[must_use]
     pub fn new(seq: u64, publish: Publish) -> Self {
         let at = publish.at.unwrap_or_else(now_ms);
-        Self { seq, text: render(seq, &publish, at, false).into(), publish, at }
+        Self { seq, said: T::new(seq, render(seq, &publish, at, false)), publish, at }
     }
 
     /// The same, for who cannot be told of all that came before it.
     pub(crate) fn behind_a_gap(&self) -> Self {
-        Self { text: render(self.seq, &self.publish, self.at, true).into(), ..self.clone() }
+        let said = T::new(self.seq, render(self.seq, &self.publish, self.at, true));
+        Self { seq: self.seq, said, publish: self.publish.clone(), at: self.at }
     }
 }
 
@@ -263,7 +264,7 @@ mod tests {
     fn check(body: &str, speaks_for: Option<&str>, expected: &str) {
         let speaks_for = speaks_for.map(|name| Member::try_from(name.to_owned()).unwrap());
         let said = match read_publish(body.as_bytes(), speaks_for.as_ref()) {
-            Ok(publish) => Update::<String>::new(7, Publish { at: Some(9), ..publish }).text,
+            Ok(publish) => Update::<String>::new(7, Publish { at: Some(9), ..publish }).said,
             Err(refusal) => refusal.to_string(),
         };
         assert!(said.starts_with(expected), "{body} came to {said}");
