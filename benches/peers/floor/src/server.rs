@@ -38,8 +38,10 @@ pub(crate) struct Server {
     dirty: Vec<u32>,
     /// connections that end then.
     over: Vec<u32>,
-    /// What the connection that is read from is to be answered.
+    /// What those that were read from in this turn are answered, one behind the other.
     answers: Vec<u8>,
+    /// Whose answers those are, each up to where it ends: a write each, at the turn's end.
+    writes: Vec<(u32, usize)>,
     blank_line: Finder<'static>,
     content_length: Finder<'static>,
 }
@@ -66,6 +68,7 @@ impl Server {
             dirty: Vec::new(),
             over: Vec::new(),
             answers: Vec::new(),
+            writes: Vec::new(),
             blank_line: Finder::new(b"\r\n\r\n"),
             content_length: Finder::new(b"Content-Length: "),
         })
@@ -90,6 +93,7 @@ impl Server {
                     Token(slot) => self.handle_ready(slot as u32, event, &mut buffer),
                 }
             }
+            self.say();
             while let Some(group) = self.dirty.pop() {
                 self.deliver(group);
             }
@@ -172,8 +176,9 @@ impl Server {
         }
     }
 
-    /// Nothing more is read or written; it is closed at the end of the turn.
+    /// Says what it is answered; nothing more is read or written then, and it is closed at the end of the turn.
     fn end(&mut self, slot: u32) {
+        self.say();
         if let Some(conn) = self.conn(slot) {
             conn.is_over = true;
             self.over.push(slot);
@@ -209,7 +214,6 @@ impl Server {
         if let Some(conn) = self.conn(slot) {
             conn.held = held;
         }
-        self.say(slot);
     }
 
     /// Takes what is whole, and says how much that was.
@@ -228,21 +232,38 @@ impl Server {
                 break;
             }
             used += taken;
-            if !self.batch {
-                self.say(slot);
-            }
+            self.answered(slot);
         }
         used
     }
 
-    /// Writes what the connection is answered.
-    fn say(&mut self, slot: u32) {
-        if !self.answers.is_empty() {
-            let mut answers = mem::take(&mut self.answers);
-            self.write(slot, &answers);
-            answers.clear();
-            self.answers = answers;
+    /// What has been added to the answers is this connection's: a write of its own, or with `--batch` one with what
+    /// lies before it.
+    fn answered(&mut self, slot: u32) {
+        let end = self.answers.len();
+        match self.writes.last_mut() {
+            Some((_, last)) if *last == end => {}
+            None if end == 0 => {}
+            Some((before, last)) if self.batch && *before == slot => *last = end,
+            _ => self.writes.push((slot, end)),
         }
+    }
+
+    /// Writes all answers. It is done before anything is delivered, so that an answer goes before what follows it.
+    fn say(&mut self) {
+        if self.writes.is_empty() {
+            return;
+        }
+        let mut answers = mem::take(&mut self.answers);
+        let mut writes = mem::take(&mut self.writes);
+        let mut start = 0;
+        for (slot, end) in writes.drain(..) {
+            self.write(slot, &answers[start..end]);
+            start = end;
+        }
+        answers.clear();
+        self.answers = answers;
+        self.writes = writes;
     }
 
     /// Tells requests apart by the letter behind `/` and, below `/location/`, the one behind that.
@@ -280,7 +301,7 @@ impl Server {
 
     fn refuse(&mut self, slot: u32) {
         self.answers.extend_from_slice(speak::NOT_FOUND);
-        self.say(slot);
+        self.answered(slot);
         self.end(slot);
     }
 
@@ -342,6 +363,7 @@ impl Server {
 
     /// Writes what a group has to say to those who listen.
     fn deliver(&mut self, group: u32) {
+        self.say();
         self.groups[group as usize].is_dirty = false;
         for form in FORMS {
             let place = &mut self.groups[group as usize];
@@ -371,9 +393,7 @@ impl Server {
     /// Lists a connection in the group whose number `digits` begin with; its answer goes before all that is delivered.
     fn listen(&mut self, slot: u32, digits: &[u8], form: Form, speaks: Speaks) {
         let group = (speak::number(digits) % GROUPS) as u32;
-        if form != Form::LongPoll {
-            self.say(slot);
-        }
+        self.answered(slot);
         self.deliver_if_dirty(group);
         let listeners = &mut self.groups[group as usize].listeners[form as usize];
         let place = listeners.len() as u32;
@@ -436,7 +456,7 @@ impl Server {
                 }
                 self.answers.extend_from_slice(&[0x88, payload.len().min(125) as u8]);
                 self.answers.extend_from_slice(&payload[..payload.len().min(125)]);
-                self.say(slot);
+                self.answered(slot);
                 self.end(slot);
             }
             9 => {
