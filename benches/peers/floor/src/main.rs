@@ -1,4 +1,5 @@
-//! What a server of the contract hardly gets below: one epoll loop, its system calls, and next to nothing beside them.
+//! What a server of the contract hardly gets below that is one epoll loop without io_uring: the system calls of such a
+//! loop, and next to nothing beside them.
 //!
 //! ```text
 //! a request              one read, one write
@@ -6,7 +7,10 @@
 //! a WebSocket come+gone  accept, epoll_ctl, read, write, read, write, close
 //! ```
 //!
-//! With `--batch` what lies in a read is answered by one write, and what is published in one turn of the loop is
+//! A turn of the loop reads all that is ready, then writes all answers; it has one accept more, which finds nobody, where
+//! it has any. The listener is told of by edges, so that is how it is known that no more wait.
+//!
+//! With `--batch` what a connection is answered in a turn is one write, and what is published in one turn of the loop is
 //! delivered by one write a subscriber: what a server can spare by waiting for the end of its turn.
 //!
 //! It finds the blank line of a request, tells requests apart by a byte of their paths, and reads numbers where `geoloop
