@@ -1,11 +1,11 @@
 //! The hub alone: numbering, looking up who is owed an update, and reading a group's history.
 
+mod in_memory;
 mod timing;
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use geoloop::clock::{Now, Tick, UnixMs};
 use geoloop::hub::group::{Cursor, Published};
 use geoloop::hub::waiters::{Lane, Waiter};
 use geoloop::hub::{GroupKey, Hub};
@@ -13,7 +13,7 @@ use geoloop::ids::{GroupId, MemberId, Seq};
 use geoloop::limits::{Budget, Limits, Quota};
 use geoloop::location::{Change, Location, Publish};
 
-const NOW: Now = Now { tick: Tick(0), micros: 0, unix: UnixMs(1_767_225_600_000) };
+use crate::in_memory::NOW;
 
 /// A hub with one group.
 fn hub() -> (Hub, GroupKey) {

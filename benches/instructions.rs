@@ -1,4 +1,5 @@
-//! Instructions that each operation and each codec takes, counted by valgrind's callgrind: the same on every run.
+//! Instructions that each operation and each codec takes, counted by valgrind's callgrind: the same on every run of one
+//! build.
 //!
 //! Needs valgrind, and `cargo install gungraun-runner` in the version that Cargo.lock has of gungraun; where either is
 //! missing it says so and counts nothing. README's table is from here.
@@ -15,6 +16,7 @@ mod counted {
 
     use geoloop::ids::Transport;
     use geoloop::location::Update;
+    use geoloop::wire::Parsed;
     use geoloop::wire::http::request::{self, HeadLimits};
     use geoloop::wire::json::{self, PublishBody, PublishError};
     use geoloop::wire::sse;
@@ -24,15 +26,16 @@ mod counted {
     use geoloop::wire::stomp::frame::{self, FrameLimits, Scan};
     use geoloop::wire::websocket::frame::Side;
     use geoloop::wire::websocket::handshake;
-    use geoloop::wire::websocket::message::{Bounds, Messages};
+    use geoloop::wire::websocket::message::{Bounds, Messages, Progress};
     use gungraun::{library_benchmark, library_benchmark_group, main};
 
-    use crate::in_memory::NOW;
     use crate::in_memory::operation::{Operation, Scene};
     use crate::in_memory::words::{self, SUBSCRIPTION};
+    use crate::in_memory::{NOW, frame_limits, head_limits};
 
     #[library_benchmark]
     #[bench::short_poll(Scene::warm(Operation::ShortPoll))]
+    #[bench::short_poll_anew(Scene::warm(Operation::ShortPollAnew))]
     #[bench::short_poll_304(Scene::warm(Operation::NotModified))]
     #[bench::publish_http(Scene::warm(Operation::Publish(Transport::Http)))]
     #[bench::publish_websocket(Scene::warm(Operation::Publish(Transport::WebSocket)))]
@@ -56,12 +59,12 @@ mod counted {
     }
 
     #[library_benchmark]
-    #[bench::curl(words::poll())]
-    #[bench::browser(words::browser())]
-    #[bench::upgrade(words::upgrade("/ws/3"))]
-    fn http_head(head: Vec<u8>) -> Vec<u8> {
-        let limits = HeadLimits { head_bytes_max: 8192, target_bytes_max: 4096 };
-        assert!(black_box(request::decode(black_box(&head), 0, &limits)).is_ok());
+    #[bench::curl((words::poll(), head_limits()))]
+    #[bench::browser((words::browser(), head_limits()))]
+    #[bench::upgrade((words::upgrade("/ws/3"), head_limits()))]
+    fn http_head((head, limits): (Vec<u8>, HeadLimits)) -> Vec<u8> {
+        let decoded = request::decode(black_box(&head), 0, &limits);
+        assert!(matches!(black_box(decoded), Ok(Parsed::Complete { .. })));
         head
     }
 
@@ -73,7 +76,8 @@ mod counted {
     fn websocket_message(mut message: Vec<u8>) -> Vec<u8> {
         let bounds = Bounds { message_bytes_max: 65535, fragments_max: None };
         let mut messages = Messages::new(Side::Client);
-        assert!(black_box(messages.decode(black_box(&mut message), bounds)).is_ok());
+        let decoded = messages.decode(black_box(&mut message), bounds);
+        assert!(matches!(black_box(decoded), Ok(Progress { item: Some(_), .. })));
         message
     }
 
@@ -84,12 +88,12 @@ mod counted {
     }
 
     #[library_benchmark]
-    #[bench::send(words::send_frame())]
-    #[bench::subscribe(words::subscribe_frame(SUBSCRIPTION, AckMode::Auto))]
-    fn stomp_frame(frame: Vec<u8>) -> Vec<u8> {
-        let limits = FrameLimits { frame_bytes_max: 16 * 1024, headers_max: 64 };
+    #[bench::send((words::send_frame(), frame_limits()))]
+    #[bench::subscribe((words::subscribe_frame(SUBSCRIPTION, AckMode::Auto), frame_limits()))]
+    fn stomp_frame((frame, limits): (Vec<u8>, FrameLimits)) -> Vec<u8> {
         let mut scan = Scan::default();
-        assert!(black_box(frame::decode(black_box(&frame), Version::V12, limits, &mut scan)).is_ok());
+        let decoded = frame::decode(black_box(&frame), Version::V12, limits, &mut scan);
+        assert!(matches!(black_box(decoded), Ok(Parsed::Complete { .. })));
         frame
     }
 

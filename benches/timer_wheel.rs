@@ -14,6 +14,9 @@ const TIMERS: usize = 10_000;
 /// The furthest deadline.
 const SPREAD_MS: u64 = 60_000;
 
+/// How much later a deadline is moved: what lies between two polls of one user.
+const LATER_MS: u64 = 3000;
+
 fn deadlines() -> Vec<Tick> {
     let mut random = Random::with_seed(7);
     (0..TIMERS).map(|_| Tick(1 + u64::from(random.number()) % SPREAD_MS)).collect()
@@ -56,6 +59,16 @@ fn timers(criterion: &mut Criterion) {
         };
         bencher.iter_batched_ref(|| full(&deadlines), cancel, BatchSize::LargeInput);
     });
+    // What every request does to its connection's.
+    group.bench_function("move later", |bencher| {
+        let later: Vec<_> = deadlines.iter().map(|deadline| Tick(deadline.0 + LATER_MS)).collect();
+        let move_later = |(wheel, keys): &mut (TimerWheel<u64>, Vec<TimerKey>)| {
+            for (key, deadline) in keys.iter().zip(&later) {
+                assert!(wheel.set_deadline(black_box(*key), *deadline));
+            }
+        };
+        bencher.iter_batched_ref(|| full(&deadlines), move_later, BatchSize::LargeInput);
+    });
     // A minute in turns of a millisecond: all timers expire, each after its way down the levels.
     group.bench_function("advance until all have expired", |bencher| {
         let advance = |(wheel, _): &mut (TimerWheel<u64>, Vec<TimerKey>)| {
@@ -75,11 +88,12 @@ fn timers(criterion: &mut Criterion) {
 
 /// What a turn in which nothing is due costs.
 fn idle(criterion: &mut Criterion) {
-    let (mut wheel, _) = full(&[Tick(SPREAD_MS); TIMERS]);
+    let (mut wheel, _) = full(&deadlines());
+    assert_eq!(wheel.poll_expired(Tick(0)), None, "a tick away at least");
     let mut group = criterion.benchmark_group("timer_wheel/10,000");
     group.throughput(Throughput::Elements(1));
     group.bench_function("turn without a due timer", |bencher| {
-        bencher.iter(|| (wheel.poll_expired(black_box(Tick(1))), black_box(wheel.next_deadline())));
+        bencher.iter(|| (wheel.poll_expired(black_box(Tick(0))), black_box(wheel.next_deadline())));
     });
     group.finish();
 }

@@ -7,29 +7,46 @@ use std::hint::black_box;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use geoloop::limits::Limits;
-use geoloop::wire::http::request::{self, HeadLimits};
-use geoloop::wire::json;
+use geoloop::wire::Parsed;
+use geoloop::wire::http::request;
+use geoloop::wire::json::{self, PublishBody};
 use geoloop::wire::sse;
 use geoloop::wire::stomp::Version;
 use geoloop::wire::stomp::encode::{self, MessageHead};
 use geoloop::wire::stomp::field::AckMode;
-use geoloop::wire::stomp::frame::{self as stomp_frame, FrameLimits, Scan};
+use geoloop::wire::stomp::frame::{self as stomp_frame, Scan};
 use geoloop::wire::websocket::frame::{self, Side};
 use geoloop::wire::websocket::handshake;
 use geoloop::wire::websocket::mask;
-use geoloop::wire::websocket::message::{Bounds, Messages};
+use geoloop::wire::websocket::message::{Bounds, Messages, Progress};
 
-use crate::in_memory::NOW;
 use crate::in_memory::words::{self, SUBSCRIPTION, update};
+use crate::in_memory::{NOW, frame_limits, head_limits};
 
 /// Payloads from a control frame's to the largest that a length of 16 bits tells.
 const PAYLOADS: [usize; 5] = [16, 125, 1024, 16 * 1024, 64 * 1024 - 1];
 
-/// One reader of bytes, in bytes a second.
-fn reads<T>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, bytes: &[u8], read: impl Fn(&[u8]) -> T) {
+/// One reader of bytes, in bytes a second; all that it makes of them is made.
+fn reads<'a, T>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    bytes: &'a [u8],
+    read: impl Fn(&'a [u8]) -> T,
+) {
     group.throughput(Throughput::Bytes(bytes.len() as u64));
-    group.bench_function(name, |bencher| bencher.iter(|| black_box(read(black_box(bytes)))));
+    group.bench_function(name, |bencher| bencher.iter(|| read(black_box(bytes))));
+}
+
+/// The same of one that finds a whole item in them, or it would be another thing that is timed.
+fn reads_whole<'a, T, E>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    bytes: &'a [u8],
+    read: impl Fn(&'a [u8]) -> Result<Parsed<T>, E>,
+) {
+    let is_whole = matches!(read(bytes), Ok(Parsed::Complete { used, .. }) if used == bytes.len());
+    assert!(is_whole, "{name}: {}", bytes.escape_ascii());
+    reads(group, name, bytes, read);
 }
 
 /// One writer of bytes, in bytes a second.
@@ -47,13 +64,15 @@ fn writes(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, write: impl Fn(&
 
 fn http(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("http");
-    let limits = Limits::default();
-    let limits =
-        HeadLimits { head_bytes_max: limits.head_bytes_max, target_bytes_max: limits.target_bytes_max };
-    let decode = |head: &[u8]| request::decode(head, 0, &limits).is_ok();
-    reads(&mut group, "head of a short poll", &words::poll(), decode);
-    reads(&mut group, "head of a browser", &words::browser(), decode);
-    reads(&mut group, "head of an upgrade", &words::upgrade("/ws/3"), decode);
+    let limits = head_limits();
+    let heads = [
+        ("head of a short poll", words::poll()),
+        ("head of a browser", words::browser()),
+        ("head of an upgrade", words::upgrade("/ws/3")),
+    ];
+    for (name, head) in &heads {
+        reads_whole(&mut group, name, head, |head| request::decode(head, 0, &limits));
+    }
     group.finish();
 }
 
@@ -64,11 +83,13 @@ fn websocket(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(message.len() as u64));
         group.bench_function(BenchmarkId::new("decode and unmask", length), |bencher| {
             let bounds = Bounds { message_bytes_max: length, fragments_max: None };
-            // It is unmasked where it lies, so every other time it is the mask that comes out: ASCII too.
+            // It is unmasked where it lies, so every other time it is the masked text that comes out: ASCII too.
             let mut input = message.clone();
+            let decoded = Messages::new(Side::Client).decode(&mut input, bounds);
+            assert!(matches!(decoded, Ok(Progress { used, item: Some(_) }) if used == message.len()));
             bencher.iter(|| {
                 let mut messages = Messages::new(Side::Client);
-                black_box(messages.decode(black_box(&mut input), bounds).is_ok())
+                black_box(&messages.decode(black_box(&mut input), bounds));
             });
         });
         group.throughput(Throughput::Bytes(length as u64));
@@ -77,9 +98,9 @@ fn websocket(criterion: &mut Criterion) {
             bencher.iter(|| mask::apply(black_box([1, 2, 3, 4]), 0, black_box(&mut payload)));
         });
     }
-    reads(&mut group, "frame head", &words::text(&[b'a'; 125]), |bytes| {
-        frame::decode(bytes, Side::Client).is_ok()
-    });
+    // Two bytes and the mask: it looks no further.
+    let head = &words::text(&[b'a'; 125])[..6];
+    reads_whole(&mut group, "frame head", head, |head| frame::decode(head, Side::Client));
     reads(&mut group, "accept key", b"dGhlIHNhbXBsZSBub25jZQ==", handshake::accept_key);
     writes(&mut group, "handshake", |out| {
         handshake::encode_switching(out, b"dGhlIHNhbXBsZSBub25jZQ==", Some("v12.stomp"), &[]);
@@ -89,13 +110,14 @@ fn websocket(criterion: &mut Criterion) {
 
 fn stomp(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("stomp");
-    let limits = Limits::default();
-    let limits =
-        FrameLimits { frame_bytes_max: limits.frame_bytes_max, headers_max: limits.frame_headers_max };
-    let decode =
-        |bytes: &[u8]| stomp_frame::decode(bytes, Version::V12, limits, &mut Scan::default()).is_ok();
-    reads(&mut group, "SEND", &words::send_frame(), decode);
-    reads(&mut group, "SUBSCRIBE", &words::subscribe_frame(SUBSCRIPTION, AckMode::Auto), decode);
+    let limits = frame_limits();
+    let frames =
+        [("SEND", words::send_frame()), ("SUBSCRIBE", words::subscribe_frame(SUBSCRIPTION, AckMode::Auto))];
+    for (name, frame) in &frames {
+        reads_whole(&mut group, name, frame, |frame| {
+            stomp_frame::decode(frame, Version::V12, limits, &mut Scan::default())
+        });
+    }
     let (seq, (_, json)) = (update().seq, words::rendered());
     writes(&mut group, "MESSAGE", |out| {
         MessageHead { subscription: Some(SUBSCRIPTION.as_bytes()), ordinal: 0, seq, ack: false }.encode(out);
@@ -108,9 +130,11 @@ fn updates(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("json");
     let update = update();
     writes(&mut group, "update", |out| json::encode_update(out, &update, false));
-    let decode = |body: &[u8]| json::decode_publish(body, NOW.unix);
-    reads(&mut group, "publish", words::BODY.as_bytes(), decode);
-    reads(&mut group, "publish with a time", words::BODY_WITH_TIME.as_bytes(), decode);
+    for (name, body) in [("publish", words::BODY), ("publish with a time", words::BODY_WITH_TIME)] {
+        let decode = |body| json::decode_publish(body, NOW.unix);
+        assert!(matches!(decode(body.as_bytes()), Ok(PublishBody::Publish(_))), "{body}");
+        reads(&mut group, name, body.as_bytes(), decode);
+    }
     let members = vec![update.clone(); 1000];
     writes(&mut group, "snapshot of 1,000", |out| {
         json::encode_snapshot(out, words::group(), update.seq, members.iter());

@@ -46,6 +46,7 @@ fn check(operation: Operation, expected: u64) {
 #[test]
 fn poll_that_parks_and_poll_that_is_answered_allocate_nothing() {
     check(Operation::ShortPoll, 0);
+    check(Operation::ShortPollAnew, 0);
     check(Operation::Park, 0);
     check(Operation::NotModified, 0);
 }
@@ -87,6 +88,18 @@ fn readme_tells_what_each_operation_allocates() {
     });
     let counted = Operation::ALL.map(|operation| (operation.name(), allocations(operation)));
     assert_eq!(told.collect::<Vec<_>>(), counted, "README's table (left) and what is counted (right)");
+}
+
+#[test]
+fn instructions_of_each_operation_are_counted() {
+    for operation in Operation::ALL {
+        let made = format!("{operation:?}").replace('(', "(Transport::");
+        let line = format!("#[bench::{}(Scene::warm(Operation::{made}))]", operation.name());
+        assert!(
+            include_str!("../benches/instructions.rs").contains(&line),
+            "benches/instructions.rs: {line}"
+        );
+    }
 }
 
 /// What a hundred turns ask of the heap in which `turn` does the same again, once the server is warm: queues have

@@ -13,9 +13,23 @@ use geoloop::clock::{Now, Tick, UnixMs};
 use geoloop::ids::{ConnId, ShardId};
 use geoloop::limits::{Budget, Limits, Quota};
 use geoloop::shard::{Output, Reading, Shard, ShardConfig, Standing, Wrote};
+use geoloop::wire::http::request::HeadLimits;
+use geoloop::wire::stomp::frame::FrameLimits;
 
 /// The moment at which everything begins.
 pub(crate) const NOW: Now = Now { tick: Tick(0), micros: 0, unix: UnixMs(1_767_225_600_000) };
+
+/// What a request's head may be, if nothing else is asked for.
+pub(crate) fn head_limits() -> HeadLimits {
+    let limits = Limits::default();
+    HeadLimits { head_bytes_max: limits.head_bytes_max, target_bytes_max: limits.target_bytes_max }
+}
+
+/// What a STOMP frame may be, if nothing else is asked for.
+pub(crate) fn frame_limits() -> FrameLimits {
+    let limits = Limits::default();
+    FrameLimits { frame_bytes_max: limits.frame_bytes_max, headers_max: limits.frame_headers_max }
+}
 
 /// A shard, and a buffer that everything is read into.
 pub(crate) struct Server {

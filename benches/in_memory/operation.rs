@@ -3,6 +3,7 @@
 //! README's table, tests/allocations.rs and the benches name them alike.
 
 use geoloop::ids::{ConnId, Transport};
+use geoloop::report::Report;
 use geoloop::wire::stomp::field::AckMode;
 
 use crate::in_memory::Server;
@@ -14,8 +15,10 @@ const WARM_ROUNDS: usize = 300;
 /// Something that is done over and over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    /// A poll for the newest update, on a connection that stays.
+    /// A poll for the newest update, on a connection that stays; its answer was made for a poll before it.
     ShortPoll,
+    /// The same, the first behind an update: its answer is made.
+    ShortPollAnew,
     /// The same by a client that has it already.
     NotModified,
     /// A location is numbered; nobody hears it but a WebSocket that published it.
@@ -35,8 +38,9 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::ShortPoll,
+        Self::ShortPollAnew,
         Self::NotModified,
         Self::Publish(Transport::Http),
         Self::Publish(Transport::WebSocket),
@@ -59,6 +63,7 @@ impl Operation {
     pub(crate) fn name(self) -> String {
         match self {
             Self::ShortPoll => "short_poll".to_owned(),
+            Self::ShortPollAnew => "short_poll_anew".to_owned(),
             Self::NotModified => "short_poll_304".to_owned(),
             Self::Publish(transport) => format!("publish_{}", transport.label()),
             Self::Park => "park_long_poll".to_owned(),
@@ -73,7 +78,9 @@ impl Operation {
     /// What is among the bytes that it writes; `None` where it writes none.
     const fn mark(self) -> Option<&'static str> {
         match self {
-            Self::ShortPoll | Self::Connect(Transport::ShortPoll) => Some("\"member\":\"alice\""),
+            Self::ShortPoll | Self::ShortPollAnew | Self::Connect(Transport::ShortPoll) => {
+                Some("\"member\":\"alice\"")
+            }
             Self::NotModified => Some("HTTP/1.1 304 "),
             Self::Publish(Transport::Stomp)
             | Self::Park
@@ -102,6 +109,7 @@ impl Operation {
             // The handshake and CONNECTED.
             Self::Connect(Transport::Stomp) => 2,
             Self::ShortPoll
+            | Self::ShortPollAnew
             | Self::NotModified
             | Self::Publish(_)
             | Self::Deliver(_)
@@ -146,7 +154,9 @@ impl Scene {
 
     /// A scene in which so many subscribers listen, if any do, that has not begun.
     pub(crate) fn with_listeners(operation: Operation, listeners: usize) -> Self {
-        let mut server = Server::new(listeners + 3);
+        // If ACKs did nothing, the third publish would find the window full. Were there room for one message alone, each
+        // ACK would open a full one, which is another path.
+        let mut server = Server::with(listeners + 3, |limits| limits.prefetch_count = 2);
         let publisher = server.connect(&words::upgrade("/location"));
         server.say(publisher, &words::connect());
         let publish = words::publish(Transport::Stomp);
@@ -172,7 +182,7 @@ impl Scene {
     /// Has everybody come who is there before the operation.
     fn set_up(&mut self, listeners: usize) {
         match self.operation {
-            Operation::ShortPoll => {
+            Operation::ShortPoll | Operation::ShortPollAnew => {
                 self.said = words::poll();
                 self.speaker = self.poller;
             }
@@ -191,7 +201,11 @@ impl Scene {
                     }
                 };
             }
-            Operation::Park | Operation::Deliver(Transport::LongPoll) => {
+            Operation::Park => {
+                self.said = self.poll.clone();
+                self.speaker = self.poller;
+            }
+            Operation::Deliver(Transport::LongPoll) => {
                 self.listeners = (0..listeners).map(|_| self.server.connect(&words::poll())).collect();
             }
             Operation::Deliver(transport) => {
@@ -225,16 +239,60 @@ impl Scene {
     fn check(&mut self) {
         let connections = self.server.shard().connections();
         self.begin();
+        let before = self.server.shard().report();
         self.server.look();
         self.run();
         let written = self.server.seen();
+        self.check_counts(&before);
         self.end();
+        if let Operation::Connect(transport) = self.operation {
+            self.check_told(transport);
+        }
         assert_eq!(self.server.shard().connections(), connections, "{:?} leaves one behind", self.operation);
         let written = String::from_utf8_lossy(&written);
         match self.operation.mark() {
             Some(mark) => assert!(written.contains(mark), "{:?} wrote {written}", self.operation),
             None => assert_eq!(written, "", "{:?} wrote something", self.operation),
         }
+        if self.operation == Operation::ShortPollAnew {
+            let newest = format!("ETag: \"{}\"", self.newest);
+            assert!(written.contains(&newest), "not {newest}: {written}");
+        }
+    }
+
+    /// What the operation itself has counted since: for those that write nothing it is all there is to see.
+    fn check_counts(&self, before: &Report) {
+        let after = self.server.shard().report();
+        let (mut publishes, mut parked, mut came) =
+            (before.publishes, before.parked, before.connections_total);
+        match self.operation {
+            Operation::Publish(transport) => publishes[transport as usize] += 1,
+            Operation::Park => parked[Transport::LongPoll as usize] += 1,
+            Operation::Deliver(Transport::LongPoll) => parked[Transport::LongPoll as usize] -= 1,
+            Operation::Connect(transport) => {
+                // Each is one of HTTP until it has said what it is.
+                came[Transport::Http as usize] += 1;
+                came[transport as usize] += 1;
+                assert_eq!(after.connections_total, came, "{:?}: who came", self.operation);
+            }
+            Operation::ShortPoll
+            | Operation::ShortPollAnew
+            | Operation::NotModified
+            | Operation::Deliver(_)
+            | Operation::DeliverOwnId
+            | Operation::DeliverAcknowledged
+            | Operation::Acknowledge => {}
+        }
+        assert_eq!(after.publishes, publishes, "{:?}: what was published", self.operation);
+        assert_eq!(after.parked, parked, "{:?}: who is parked", self.operation);
+    }
+
+    /// Whoever comes is told what is published while it is there, but for one that has polled and been answered.
+    fn check_told(&mut self, transport: Transport) {
+        let conn = self.join(transport, SUBSCRIPTION, AckMode::Auto);
+        let told = self.server.say(self.publisher, &self.publish);
+        self.server.hang_up(conn);
+        assert_eq!(told, usize::from(transport != Transport::ShortPoll), "{transport:?}: told of an update");
     }
 
     /// What comes before the operation.
@@ -250,8 +308,12 @@ impl Scene {
             Operation::DeliverAcknowledged => self.tell(),
             Operation::Acknowledge => {
                 self.tell();
-                self.server.write();
+                assert_eq!(self.server.write(), 1, "the window has room");
                 self.said = words::ack(self.newest);
+            }
+            Operation::ShortPollAnew => {
+                self.tell();
+                assert_eq!(self.server.write(), 0, "nobody hears it");
             }
             Operation::ShortPoll
             | Operation::NotModified
@@ -283,10 +345,11 @@ impl Scene {
     pub(crate) fn run(&mut self) {
         let writes = match self.operation {
             Operation::ShortPoll
+            | Operation::ShortPollAnew
             | Operation::NotModified
             | Operation::Publish(_)
+            | Operation::Park
             | Operation::Acknowledge => self.server.say(self.speaker, &self.said),
-            Operation::Park => self.server.say(self.listeners[0], &self.poll),
             Operation::Deliver(_) | Operation::DeliverOwnId => usize::from(self.server.write_one()),
             Operation::DeliverAcknowledged => self.server.write(),
             Operation::Connect(_) => self.come_and_go(),
@@ -305,7 +368,8 @@ impl Scene {
     pub(crate) fn end(&mut self) {
         match self.operation {
             Operation::Park => {
-                self.server.say(self.publisher, &self.publish);
+                let told = self.server.say(self.publisher, &self.publish);
+                assert_eq!(told, 1, "the poll waits for it");
             }
             Operation::Deliver(_) | Operation::DeliverOwnId => {
                 self.server.write();
@@ -314,6 +378,7 @@ impl Scene {
                 self.server.say(self.speaker, &words::ack(self.newest));
             }
             Operation::ShortPoll
+            | Operation::ShortPollAnew
             | Operation::NotModified
             | Operation::Publish(_)
             | Operation::Acknowledge
