@@ -31,7 +31,8 @@ fn allocations(operation: Operation) -> u64 {
     for _ in 0..100 {
         let info = measure(|| scene.run());
         assert_eq!(*counted.get_or_insert(info.count_total), info.count_total, "{operation:?}: {info:?}");
-        assert_eq!(info.bytes_current, 0, "{operation:?}: {info:?}");
+        // A list that many leave at once may let go of room that was taken before.
+        assert!(info.bytes_current <= 0, "{operation:?}: {info:?}");
         scene.end();
         scene.begin();
     }

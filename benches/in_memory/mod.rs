@@ -110,23 +110,29 @@ impl Server {
     /// Does what the shard wants done, until it wants nothing more; how many writes that took.
     pub(crate) fn write(&mut self) -> usize {
         let mut writes = 0;
-        while self.write_one() {
-            writes += 1;
+        while let writes_now @ 1.. = self.write_lap() {
+            writes += writes_now;
         }
         writes
     }
 
-    /// Does what the shard wants done, up to the next write; false if there is none.
-    pub(crate) fn write_one(&mut self) -> bool {
+    /// Does what the shard wants done, up to the next write to one or to many; how many that were.
+    pub(crate) fn write_lap(&mut self) -> usize {
         while let Some(output) = self.shard.poll_output() {
             match output {
-                Output::Write { conn, bytes } => {
-                    let taken = if self.full == Some(conn) { 0 } else { bytes.len() };
+                Output::Write { conns, bytes } => {
+                    let writes = conns.len();
+                    let full = self.full.and_then(|full| conns.iter().position(|conn| *conn == full));
                     if let Some(seen) = &mut self.seen {
-                        seen.extend_from_slice(&bytes[..taken]);
+                        (0..writes)
+                            .filter(|place| Some(*place) != full)
+                            .for_each(|_| seen.extend_from_slice(bytes));
                     }
-                    self.shard.handle_wrote(Wrote::Bytes(taken));
-                    return true;
+                    match full {
+                        Some(place) => self.shard.handle_wrote(&[(place, Wrote::Bytes(0))]),
+                        None => self.shard.handle_wrote(&[]),
+                    }
+                    return writes;
                 }
                 // Nothing is left unread here, and there are no sockets to close.
                 Output::ReadAgain { .. } | Output::ShutdownWrite { .. } | Output::Close { .. } => {}
@@ -135,7 +141,7 @@ impl Server {
                 }
             }
         }
-        false
+        0
     }
 
     /// A connection's socket takes nothing from now on.

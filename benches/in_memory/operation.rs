@@ -12,6 +12,9 @@ use crate::in_memory::words::{self, GROUP, SUBSCRIPTION};
 /// Rounds after which queues have been pooled and the ring of the group is full.
 const WARM_ROUNDS: usize = 300;
 
+/// How many are written an update at a time.
+const LAP: usize = 64;
+
 /// Something that is done over and over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
@@ -25,9 +28,9 @@ pub(crate) enum Operation {
     Publish(Transport),
     /// A long poll comes and waits.
     Park,
-    /// An update that has been encoded is written to one more subscriber, and counted.
+    /// An update that has been encoded is written to a lap of subscribers more, and counted.
     Deliver(Transport),
-    /// The same on STOMP, where its subscription has another id than the one before.
+    /// An update is written to a STOMP subscription with another id than the one before.
     DeliverOwnId,
     /// An update is encoded, queued and written for one STOMP subscription that acknowledges.
     DeliverAcknowledged,
@@ -108,11 +111,11 @@ impl Operation {
             | Self::Connect(Transport::LongPoll) => 0,
             // The handshake and CONNECTED.
             Self::Connect(Transport::Stomp) => 2,
+            Self::Deliver(_) => LAP,
             Self::ShortPoll
             | Self::ShortPollAnew
             | Self::NotModified
             | Self::Publish(_)
-            | Self::Deliver(_)
             | Self::DeliverOwnId
             | Self::DeliverAcknowledged
             | Self::Connect(_) => 1,
@@ -143,7 +146,7 @@ impl Scene {
     /// A scene that is warm and has begun: the next thing is [`Scene::run`]. In a box, so that handing it on costs no
     /// copy that would be counted.
     pub(crate) fn warm(operation: Operation) -> Box<Self> {
-        let mut scene = Box::new(Self::with_listeners(operation, 3));
+        let mut scene = Box::new(Self::with_listeners(operation, 2 * LAP));
         scene.check();
         for _ in 0..WARM_ROUNDS {
             scene.round();
@@ -268,7 +271,7 @@ impl Scene {
         match self.operation {
             Operation::Publish(transport) => publishes[transport as usize] += 1,
             Operation::Park => parked[Transport::LongPoll as usize] += 1,
-            Operation::Deliver(Transport::LongPoll) => parked[Transport::LongPoll as usize] -= 1,
+            Operation::Deliver(Transport::LongPoll) => parked[Transport::LongPoll as usize] -= LAP as u64,
             Operation::Connect(transport) => {
                 // Each is one of HTTP until it has said what it is.
                 came[Transport::Http as usize] += 1;
@@ -301,8 +304,8 @@ impl Scene {
             Operation::Deliver(_) | Operation::DeliverOwnId => {
                 self.tell();
                 assert!(
-                    self.server.write_one(),
-                    "the first listener is told, for whom the update is encoded"
+                    self.server.write_lap() > 0,
+                    "the first listeners are told, for whom the update is encoded"
                 );
             }
             Operation::DeliverAcknowledged => self.tell(),
@@ -350,7 +353,7 @@ impl Scene {
             | Operation::Publish(_)
             | Operation::Park
             | Operation::Acknowledge => self.server.say(self.speaker, &self.said),
-            Operation::Deliver(_) | Operation::DeliverOwnId => usize::from(self.server.write_one()),
+            Operation::Deliver(_) | Operation::DeliverOwnId => self.server.write_lap(),
             Operation::DeliverAcknowledged => self.server.write(),
             Operation::Connect(_) => self.come_and_go(),
         };

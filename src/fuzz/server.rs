@@ -54,6 +54,21 @@ pub(super) struct Peer {
     pub(super) cut_off: bool,
 }
 
+impl Peer {
+    /// Its socket is written to.
+    fn take(&mut self, bytes: &[u8]) -> Wrote {
+        assert!(!bytes.is_empty() && !self.shut, "a write of nothing, or after the end");
+        if self.broken {
+            return Wrote::Broken;
+        }
+        let taken = bytes.len().min(self.room);
+        self.got.extend_from_slice(&bytes[..taken]);
+        self.room -= taken;
+        self.cut_off |= taken < bytes.len();
+        Wrote::Bytes(taken)
+    }
+}
+
 #[derive(Debug)]
 enum Letter {
     Mail(Mail),
@@ -314,18 +329,16 @@ impl Server {
             done += 1;
             assert!(done < DEEDS_MAX, "it does not come to rest");
             match output {
-                Output::Write { conn, bytes } => {
-                    let place = of(&self.peers, conn);
-                    let peer = &mut self.peers[place];
-                    assert!(!bytes.is_empty() && !peer.shut, "a write of nothing, or after the end");
-                    let taken = bytes.len().min(peer.room);
-                    let wrote = if peer.broken { Wrote::Broken } else { Wrote::Bytes(taken) };
-                    if !peer.broken {
-                        peer.got.extend_from_slice(&bytes[..taken]);
-                        peer.room -= taken;
-                        peer.cut_off |= taken < bytes.len();
+                Output::Write { conns, bytes } => {
+                    let mut short = Vec::new();
+                    for (index, conn) in conns.iter().enumerate() {
+                        let place = of(&self.peers, *conn);
+                        let wrote = self.peers[place].take(bytes);
+                        if wrote != Wrote::Bytes(bytes.len()) {
+                            short.push((index, wrote));
+                        }
                     }
-                    self.shards[from].handle_wrote(wrote);
+                    self.shards[from].handle_wrote(&short);
                 }
                 Output::ShutdownWrite { conn } => {
                     let place = of(&self.peers, conn);

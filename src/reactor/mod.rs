@@ -77,8 +77,8 @@ impl Places {
     }
 }
 
-/// Writes between two looks at the clock, which their staleness is held against: 50 microseconds' worth.
-const WRITES_PER_CLOCK: u32 = 64;
+/// Writes between two looks at the clock, which their staleness is held against: a quarter of a millisecond's worth.
+const WRITES_PER_CLOCK: usize = 64;
 
 /// How often a reactor looks whether everyone has left while it drains.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -103,6 +103,8 @@ pub struct Reactor {
     later: Vec<ConnId>,
     /// Connections that came this turn and are not registered yet.
     fresh: Vec<ConnId>,
+    /// Who of those that are written to does not take all.
+    short: Vec<(usize, Wrote)>,
     places: Arc<Places>,
     scrapes: Scrapes,
     counted: Report,
@@ -160,6 +162,7 @@ impl Reactor {
             buffer: vec![0; READ_BYTES_PER_TURN_MAX].into(),
             later: Vec::new(),
             fresh: Vec::new(),
+            short: Vec::new(),
             places: seat.places,
             counted: Report::default(),
             ends: None,
@@ -314,16 +317,24 @@ impl Reactor {
         let mut writes = 0;
         while let Some(output) = self.shard.poll_output() {
             match output {
-                Output::Write { conn, bytes } => {
-                    self.counted.syscalls[Call::Write as usize] += 1;
-                    let wrote = self.sockets.write(conn, bytes);
-                    if matches!(wrote, Wrote::Bytes(taken) if taken < bytes.len()) {
-                        let calls = self.sockets.watch_writable(conn, self.poll.registry());
-                        self.counted.syscalls[Call::EpollCtl as usize] += calls;
+                Output::Write { conns, bytes } => {
+                    self.short.clear();
+                    for (place, conn) in conns.iter().enumerate() {
+                        let wrote = self.sockets.write(*conn, bytes);
+                        if wrote == Wrote::Bytes(bytes.len()) {
+                            continue;
+                        }
+                        if wrote != Wrote::Broken {
+                            let calls = self.sockets.watch_writable(*conn, self.poll.registry());
+                            self.counted.syscalls[Call::EpollCtl as usize] += calls;
+                        }
+                        self.short.push((place, wrote));
                     }
-                    self.shard.handle_wrote(wrote);
-                    writes += 1;
-                    if writes % WRITES_PER_CLOCK == 0 {
+                    self.counted.syscalls[Call::Write as usize] += conns.len() as u64;
+                    writes += conns.len();
+                    self.shard.handle_wrote(&self.short);
+                    if writes >= WRITES_PER_CLOCK {
+                        writes = 0;
                         self.shard.handle_written_clock(self.clock.now().micros);
                     }
                 }

@@ -24,8 +24,8 @@ pub(super) enum Flight {
     /// None is.
     #[default]
     None,
-    /// A shared batch, from this update on.
-    FanOut { conn: ConnId, first: usize },
+    /// The frames of the group that is told, to everybody of a lap.
+    Lap,
     /// The scratch buffer.
     Queue {
         conn: ConnId,
@@ -96,34 +96,32 @@ impl Shard {
         true
     }
 
-    /// The write in flight.
-    pub(super) fn in_flight(&self) -> Option<(ConnId, &[u8])> {
+    /// The writes in flight: to whom, and what.
+    pub(super) fn in_flight(&self) -> Option<(&[ConnId], &[u8])> {
         match &self.flight {
             Flight::None => None,
-            Flight::FanOut { conn, first } => Some((*conn, self.fan.frames_from(*first))),
-            Flight::Queue { conn, .. } => Some((*conn, &self.scratch)),
+            Flight::Lap => Some(self.fan.lap()),
+            Flight::Queue { conn, .. } => Some((std::slice::from_ref(conn), &self.scratch)),
         }
     }
 
-    /// Says how the write went that [`Shard::poll_output`] asked for.
-    pub fn handle_wrote(&mut self, wrote: Wrote) {
-        // Most writes are of a shared batch, which is told without moving what a queue's would hold.
-        if let Flight::FanOut { conn, first } = self.flight {
-            self.flight = Flight::None;
-            if let Some(bytes) = self.note_wrote(conn, wrote) {
-                self.handle_fan_out_wrote(conn, first, bytes);
+    /// Says how the writes went that [`Shard::poll_output`] asked for: who did not take all, by the place among those who
+    /// were written to; all others did.
+    pub fn handle_wrote(&mut self, short: &[(usize, Wrote)]) {
+        match std::mem::take(&mut self.flight) {
+            Flight::None => {}
+            Flight::Lap => self.handle_lap_wrote(short),
+            Flight::Queue { conn, front_bytes, sent } => {
+                let wrote = short.first().map_or(Wrote::Bytes(self.scratch.len()), |(_, wrote)| *wrote);
+                if let Some(bytes) = self.note_wrote(conn, wrote) {
+                    self.handle_queue_wrote(conn, front_bytes, sent, bytes);
+                }
             }
-            return;
-        }
-        if let Flight::Queue { conn, front_bytes, sent } = std::mem::take(&mut self.flight)
-            && let Some(bytes) = self.note_wrote(conn, wrote)
-        {
-            self.handle_queue_wrote(conn, front_bytes, sent, bytes);
         }
     }
 
     /// Counts what was written; `None` if the connection is beyond use.
-    fn note_wrote(&mut self, id: ConnId, wrote: Wrote) -> Option<usize> {
+    pub(super) fn note_wrote(&mut self, id: ConnId, wrote: Wrote) -> Option<usize> {
         let Wrote::Bytes(bytes) = wrote else {
             self.kill(id);
             return None;

@@ -108,10 +108,11 @@ pub enum Wrote {
 /// What a shard wants done.
 #[derive(Debug)]
 pub enum Output<'a> {
-    /// Write this now, in one call, and say how it went ([`Shard::handle_wrote`]) before the next poll.
+    /// Write this to each of these now, by one call each, and say how that went ([`Shard::handle_wrote`]) before the
+    /// next poll.
     Write {
         /// To whom.
-        conn: ConnId,
+        conns: &'a [ConnId],
         /// What.
         bytes: &'a [u8],
     },
@@ -331,8 +332,8 @@ impl Shard {
         loop {
             // Answers first: they are few, and who asks waits for one. Then what telling left in queues.
             if (!self.is_telling() && self.poll_flush()) || self.poll_fan_out() || self.poll_flush() {
-                let (conn, bytes) = self.in_flight()?;
-                return Some(Output::Write { conn, bytes });
+                let (conns, bytes) = self.in_flight()?;
+                return Some(Output::Write { conns, bytes });
             }
             // Both can number updates, which are told, or left to the next turn, before anything else is done.
             if self.bury() || self.resume() {

@@ -73,6 +73,24 @@ pub(crate) struct Socket {
     pub(crate) silence: Duration,
 }
 
+impl Socket {
+    /// It is written to.
+    fn take(&mut self, bytes: &[u8], now: Tick, chance: &mut Chance) -> Wrote {
+        assert!(!bytes.is_empty(), "it is written nothing");
+        assert!(!self.shut, "it is written to after the end: {}", shown(bytes));
+        assert!(!self.blocked, "it is written to while it is full");
+        let bite = if self.bite == usize::MAX { usize::MAX } else { chance.below(self.bite) };
+        let room = if self.reset { 0 } else { self.room };
+        let taken = bytes.len().min(room).min(bite);
+        self.silence = now.since(self.read_at);
+        self.got.extend_from_slice(&bytes[..taken]);
+        self.room -= if self.room == usize::MAX { 0 } else { taken };
+        self.blocked = taken < bytes.len() && !self.reset;
+        self.quick &= taken == bytes.len();
+        if self.reset { Wrote::Broken } else { Wrote::Bytes(taken) }
+    }
+}
+
 /// What shards are sent.
 enum Letter {
     Mail(Mail),
@@ -423,32 +441,25 @@ impl World {
     fn do_outputs(&mut self, from: usize) {
         while let Some(output) = self.shards[from].poll_output() {
             match output {
-                Output::Write { conn, bytes } => {
-                    let peer = self.peers[&(from, conn)];
-                    let socket = &mut self.sockets[peer];
-                    assert_eq!(
-                        socket.place,
-                        Place::At(from, conn),
-                        "peer {peer} is written to from shard {from}"
-                    );
-                    assert!(!bytes.is_empty(), "peer {peer} is written nothing");
-                    assert!(!socket.shut, "peer {peer} is written to after the end: {}", shown(bytes));
-                    assert!(!socket.blocked, "peer {peer} is written to while its socket is full");
-                    let bite =
-                        if socket.bite == usize::MAX { usize::MAX } else { self.chance.below(socket.bite) };
-                    let room = if socket.reset { 0 } else { socket.room };
-                    let taken = bytes.len().min(room).min(bite);
-                    socket.silence = self.now.tick.since(socket.read_at);
-                    socket.got.extend_from_slice(&bytes[..taken]);
-                    socket.room -= if socket.room == usize::MAX { 0 } else { taken };
-                    socket.blocked = taken < bytes.len() && !socket.reset;
-                    socket.quick &= taken == bytes.len();
-                    let told = shown(&bytes[..taken]);
-                    let wrote = if socket.reset { Wrote::Broken } else { Wrote::Bytes(taken) };
-                    let all = bytes.len();
-                    self.trace
-                        .note(format_args!("shard {from} writes {taken} of {all} to peer {peer}: {told}"));
-                    self.shards[from].handle_wrote(wrote);
+                Output::Write { conns, bytes } => {
+                    let mut short = Vec::new();
+                    for (place, conn) in conns.iter().enumerate() {
+                        let peer = self.peers[&(from, *conn)];
+                        let socket = &mut self.sockets[peer];
+                        assert_eq!(
+                            socket.place,
+                            Place::At(from, *conn),
+                            "peer {peer} is written to from shard {from}"
+                        );
+                        let wrote = socket.take(bytes, self.now.tick, &mut self.chance);
+                        if wrote != Wrote::Bytes(bytes.len()) {
+                            short.push((place, wrote));
+                        }
+                        let shown = shown(bytes);
+                        self.trace
+                            .note(format_args!("shard {from} writes to peer {peer}: {wrote:?} of {shown}"));
+                    }
+                    self.shards[from].handle_wrote(&short);
                 }
                 Output::ShutdownWrite { conn } => {
                     let peer = self.peers[&(from, conn)];

@@ -24,7 +24,7 @@ fn end(driver: &mut Driver, peer: Peer, how: End) {
         End::BreaksWhileWritten => {
             driver.feed(peer, [0x89, 0x80, 0, 0, 0, 0]);
             if driver.shards[shard].poll_output().is_some() {
-                driver.shards[shard].handle_wrote(Wrote::Broken);
+                driver.shards[shard].handle_wrote(&[(0, Wrote::Broken)]);
             } else {
                 driver.shards[shard].handle_broken(conn);
             }

@@ -225,15 +225,9 @@ impl Driver {
     fn do_outputs(&mut self, from: usize) {
         while let Some(output) = self.shards[from].poll_output() {
             match output {
-                Output::Write { conn, bytes } => {
-                    let socket =
-                        self.sockets.iter_mut().find(|socket| socket.served == Some((from, conn))).unwrap();
-                    assert!(!bytes.is_empty() && !socket.shut, "a write of nothing, or after the end");
-                    let taken = bytes.len().min(socket.room);
-                    socket.got.extend_from_slice(&bytes[..taken]);
-                    socket.room -= taken;
-                    socket.writes += 1;
-                    self.shards[from].handle_wrote(Wrote::Bytes(taken));
+                Output::Write { conns, bytes } => {
+                    let short = write_to(&mut self.sockets, from, conns, bytes);
+                    self.shards[from].handle_wrote(&short);
                 }
                 Output::ShutdownWrite { conn } => {
                     let peer = self.peer(from, conn);
@@ -423,4 +417,22 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 fn seq(update: &str) -> u64 {
     let (_, rest) = update.split_once("{\"seq\":").unwrap_or_else(|| panic!("no update: {update}"));
     rest.split(',').next().unwrap().parse().unwrap()
+}
+
+/// Writes to sockets of a shard what they have room for; says who did not take all.
+fn write_to(sockets: &mut [Socket], shard: usize, conns: &[ConnId], bytes: &[u8]) -> Vec<(usize, Wrote)> {
+    assert!(!bytes.is_empty(), "a write of nothing");
+    let mut short = Vec::new();
+    for (place, conn) in conns.iter().enumerate() {
+        let socket = sockets.iter_mut().find(|socket| socket.served == Some((shard, *conn))).unwrap();
+        assert!(!socket.shut, "a write after the end");
+        let taken = bytes.len().min(socket.room);
+        socket.got.extend_from_slice(&bytes[..taken]);
+        socket.room -= taken;
+        socket.writes += 1;
+        if taken < bytes.len() {
+            short.push((place, Wrote::Bytes(taken)));
+        }
+    }
+    short
 }

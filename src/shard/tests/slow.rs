@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::stomp::{connect, send_to, subscribe};
-use super::{Driver, Peer, at, get, post, seq, text, upgrade};
+use super::{Driver, Peer, at, get, post, seq, text, upgrade, write_to};
 use crate::ids::Transport;
 use crate::limits::SlowConsumer;
 use crate::report::Reason;
@@ -142,12 +142,9 @@ fn what_one_turn_brings_is_not_piled_up_for_everybody_before_it_is_written() {
     }
     let mut queued_most = 0;
     while let Some(output) = driver.shards[0].poll_output() {
-        let Output::Write { conn, bytes } = output else { continue };
-        let socket = driver.sockets.iter_mut().find(|socket| socket.served == Some((0, conn))).unwrap();
-        let taken = bytes.len().min(socket.room);
-        socket.got.extend_from_slice(&bytes[..taken]);
-        socket.room -= taken;
-        driver.shards[0].handle_wrote(Wrote::Bytes(taken));
+        let Output::Write { conns, bytes } = output else { continue };
+        let short = write_to(&mut driver.sockets, 0, conns, bytes);
+        driver.shards[0].handle_wrote(&short);
         queued_most = queued_most.max(driver.report(0).queue_bytes[Transport::Stomp as usize] as usize);
     }
     driver.make_room(peers[4], usize::MAX);
@@ -210,13 +207,12 @@ fn connection_that_breaks_in_a_long_turn_takes_nobody_with_it() {
     let (_, first) = driver.sockets[peers[0].0].served.unwrap();
     while let Some(output) = driver.shards[0].poll_output() {
         match output {
-            Output::Write { conn, .. } if conn == first => driver.shards[0].handle_wrote(Wrote::Broken),
-            Output::Write { conn, bytes } => {
-                let socket =
-                    driver.sockets.iter_mut().find(|socket| socket.served == Some((0, conn))).unwrap();
-                socket.got.extend_from_slice(bytes);
-                let taken = bytes.len();
-                driver.shards[0].handle_wrote(Wrote::Bytes(taken));
+            Output::Write { conns, .. } if conns == [first] => {
+                driver.shards[0].handle_wrote(&[(0, Wrote::Broken)]);
+            }
+            Output::Write { conns, bytes } => {
+                let short = write_to(&mut driver.sockets, 0, conns, bytes);
+                driver.shards[0].handle_wrote(&short);
             }
             Output::Close { conn } => assert_eq!(conn, first),
             Output::ShutdownWrite { .. }
