@@ -62,6 +62,44 @@ fn ten_publishes_in_one_turn_are_one_write_a_subscriber() {
     assert_eq!(report.publishes.iter().sum::<u64>(), 10);
 }
 
+/// More of each transport than are written to at a time; some of their sockets take little of what comes next.
+#[test]
+fn many_are_told_alike_whatever_one_of_them_takes() {
+    const EACH: usize = 150;
+    let mut driver = Driver::new(1);
+    let mut peers = Vec::new();
+    for index in 0..EACH {
+        peers.push(driver.open_websocket(0, 3, ""));
+        peers.push(driver.connect(0, get("/location/sse/3")));
+        peers.push(driver.connect(0, get("/location/long/3")));
+        let stomp = connect_stomp(&mut driver, 0, "");
+        // Frames are others where the id is; whoever acknowledges has a queue of its own.
+        let headers = if index % 40 == 7 { "ack:client\n" } else { "" };
+        driver.send(stomp, subscribe(["a", "b", "a long one"][index / 20 % 3], 3, headers));
+        peers.push(stomp);
+    }
+    peers.iter().for_each(|peer| drop(driver.take(*peer)));
+    let slow = |index: usize| index % 13 == 5;
+    for (index, peer) in peers.iter().enumerate().filter(|(index, _)| slow(*index)) {
+        driver.sockets[peer.0].room = index % 200;
+    }
+    let publisher = driver.accept(0);
+    driver.feed(publisher, post(3, &at("alice", 1)));
+    driver.feed(publisher, post(3, &at("alice", 2)));
+    driver.run();
+    for (index, peer) in peers.iter().enumerate() {
+        if slow(index) {
+            driver.make_room(*peer, usize::MAX);
+        }
+        let owed = if index % 4 == 2 { 1 } else { 2 };
+        let got = String::from_utf8_lossy(&driver.take(*peer)).into_owned();
+        let xs: Vec<_> = got.match_indices("\"x\":").map(|(at, _)| &got[at + 4..at + 5]).collect();
+        assert_eq!(xs, ["1", "2"][..owed], "{index}: {got}");
+    }
+    let each = EACH as u64;
+    assert_eq!(driver.report(0).delivered, [0, 0, each, 2 * each, 2 * each, 2 * each]);
+}
+
 #[test]
 fn turn_tells_so_many_and_the_next_tells_the_rest() {
     let mut driver = Driver::with(1, |limits| limits.fan_out_writes_max = 1);
