@@ -165,7 +165,8 @@ fn answers_with(asked: Asked, class: usize) -> bool {
         | Asked::Sse
         | Asked::SseOneShot
         | Asked::Health
-        | Asked::Page => {
+        | Asked::Page
+        | Asked::Specs => {
             matches!(class, 2 | 4 | 5)
         }
         Asked::Metrics => matches!(class, 2 | 4),

@@ -208,12 +208,13 @@ pub enum Asked {
     Metrics,
     Health,
     Page,
+    Specs,
     Unknown,
 }
 
 impl Asked {
     /// Every endpoint, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Current,
         Self::Snapshot,
         Self::LongPoll,
@@ -226,6 +227,7 @@ impl Asked {
         Self::Metrics,
         Self::Health,
         Self::Page,
+        Self::Specs,
         Self::Unknown,
     ];
 
@@ -245,6 +247,7 @@ impl Asked {
             Self::Metrics => "metrics",
             Self::Health => "health",
             Self::Page => "page",
+            Self::Specs => "specs",
             Self::Unknown => "unknown",
         }
     }

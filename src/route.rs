@@ -107,6 +107,10 @@ pub enum Endpoint {
     Readyz,
     /// `GET /`: the live page.
     Page,
+    /// `GET /openapi.json`: what is asked for over HTTP, for machines.
+    OpenApi,
+    /// `GET /asyncapi.json`: what is said over WebSocket and STOMP, for machines.
+    AsyncApi,
     /// OPTIONS of any known path, and of `*`.
     Options {
         /// The value of `Allow`.
@@ -132,6 +136,8 @@ impl Endpoint {
             | Self::Healthz
             | Self::Readyz
             | Self::Page
+            | Self::OpenApi
+            | Self::AsyncApi
             | Self::Options { .. } => None,
         }
     }
@@ -152,6 +158,7 @@ impl Endpoint {
             Self::Metrics => Asked::Metrics,
             Self::Healthz | Self::Readyz => Asked::Health,
             Self::Page => Asked::Page,
+            Self::OpenApi | Self::AsyncApi => Asked::Specs,
             Self::Options { .. } => Asked::Unknown,
         }
     }
@@ -255,6 +262,8 @@ enum Place {
     Healthz,
     Readyz,
     Page,
+    OpenApi,
+    AsyncApi,
 }
 
 impl Place {
@@ -268,6 +277,8 @@ impl Place {
             b"/metrics" | b"/actuator/prometheus" => Ok(Self::Metrics),
             b"/healthz" => Ok(Self::Healthz),
             b"/readyz" => Ok(Self::Readyz),
+            b"/openapi.json" => Ok(Self::OpenApi),
+            b"/asyncapi.json" => Ok(Self::AsyncApi),
             _ => Self::of_a_group(path),
         }
     }
@@ -323,7 +334,9 @@ impl Place {
             | Self::Metrics
             | Self::Healthz
             | Self::Readyz
-            | Self::Page => READ,
+            | Self::Page
+            | Self::OpenApi
+            | Self::AsyncApi => READ,
         }
     }
 }
@@ -352,6 +365,8 @@ fn endpoint(method: Method, place: Place, query: Query<'_>) -> Result<Endpoint, 
         (Get | Head, Place::Healthz) => Ok(Endpoint::Healthz),
         (Get | Head, Place::Readyz) => Ok(Endpoint::Readyz),
         (Get | Head, Place::Page) => Ok(Endpoint::Page),
+        (Get | Head, Place::OpenApi) => Ok(Endpoint::OpenApi),
+        (Get | Head, Place::AsyncApi) => Ok(Endpoint::AsyncApi),
         (Post, Place::Current(group) | Place::Publish(group)) => Ok(Endpoint::Publish { group }),
         (Post, Place::SseShare) => Ok(Endpoint::Publish { group: query.group()? }),
         (Options, place) => Ok(Endpoint::Options { allow: place.allow() }),
@@ -521,6 +536,8 @@ mod tests {
             ("/readyz", Endpoint::Readyz),
             ("/", Endpoint::Page),
             ("/?utm=1", Endpoint::Page),
+            ("/openapi.json", Endpoint::OpenApi),
+            ("/asyncapi.json", Endpoint::AsyncApi),
         ] {
             check(Method::Get, target, &Ok(endpoint.clone()));
             check(Method::Head, target, &Ok(endpoint));
@@ -586,6 +603,7 @@ mod tests {
             "/cur%2F3",
             "/wss",
             "/metrics/",
+            "/openapi",
             "/healthz/live",
             "host:80",
             "ftp://host/",

@@ -19,7 +19,8 @@ use crate::shard::{Command, Shard};
 use crate::wire::http::response::Status;
 use crate::wire::json;
 
-const JSON: &str = "application/json";
+/// What updates, snapshots and descriptions are.
+pub(super) const JSON: &str = "application/json";
 const EVENT_STREAM: &str = "text/event-stream";
 
 impl Shard {

@@ -12,6 +12,7 @@ use crate::session::sse;
 use crate::session::stomp::{self, Stomp};
 use crate::session::websocket::WebSocket;
 use crate::session::{Event, Said, Session};
+use crate::shard::answers::JSON;
 use crate::shard::conns::{About, Asked, Feed, Interest, Pace, Place, Speaks};
 use crate::shard::converse::Flow;
 use crate::shard::interest::Errand;
@@ -23,6 +24,10 @@ use crate::wire::json::{PublishBody, PublishError};
 
 /// The live page.
 const PAGE: &[u8] = include_bytes!("../page/index.html");
+/// What can be asked for over HTTP, as OpenAPI 3.1.
+const OPENAPI: &[u8] = include_bytes!("../specs/openapi.json");
+/// What is said over WebSocket and STOMP, as AsyncAPI 3.0.
+const ASYNCAPI: &[u8] = include_bytes!("../specs/asyncapi.json");
 
 impl Shard {
     /// Acts on what a connection asks for.
@@ -127,6 +132,8 @@ impl Shard {
             }
             Endpoint::Readyz => self.answer_text(id, kind, reply, Status::Ok, "ready\n"),
             Endpoint::Page => self.answer_content(id, kind, reply, "text/html; charset=utf-8", PAGE),
+            Endpoint::OpenApi => self.answer_content(id, kind, reply, JSON, OPENAPI),
+            Endpoint::AsyncApi => self.answer_content(id, kind, reply, JSON, ASYNCAPI),
             Endpoint::Options { allow } => self.answer_options(id, kind, reply, allow, request.preflight),
         }
     }
@@ -427,6 +434,8 @@ fn transport_of(endpoint: &Endpoint) -> Transport {
         | Endpoint::Healthz
         | Endpoint::Readyz
         | Endpoint::Page
+        | Endpoint::OpenApi
+        | Endpoint::AsyncApi
         | Endpoint::Options { .. } => Transport::Http,
     }
 }
@@ -452,6 +461,8 @@ fn is_forbidden(endpoint: &Endpoint, request: &Request) -> bool {
         | Endpoint::Healthz
         | Endpoint::Readyz
         | Endpoint::Page
+        | Endpoint::OpenApi
+        | Endpoint::AsyncApi
         | Endpoint::Options { .. } => false,
     }
 }
