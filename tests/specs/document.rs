@@ -93,8 +93,11 @@ impl Document {
             }
             "oneOf" => each().filter(|one| self.holds(one, value)).count() == 1,
             "anyOf" => each().any(|one| self.holds(one, value)),
+            "contentSchema" => value.as_str().is_none_or(|text| {
+                serde_json::from_str(text).is_ok_and(|content| self.holds(wanted, &content))
+            }),
             // Says nothing of what a value may be, or needs a reader of regular expressions, which is not here.
-            "description" | "format" | "default" | "pattern" => true,
+            "description" | "format" | "default" | "pattern" | "contentMediaType" => true,
             other => panic!("{other} is a rule that nobody reads here"),
         }
     }
@@ -162,6 +165,11 @@ mod the_reader_itself {
         ] {
             check(update.clone(), bad, false);
         }
+        let event = json!({ "$ref": "#/components/schemas/Event" });
+        let data = |data: &str| json!({ "id": "1", "event": "location", "data": data });
+        check(event.clone(), data(r#"{"seq":1,"x":1,"y":2,"at":3}"#), true);
+        check(event.clone(), data(r#"{"seq":1,"x":1,"y":2}"#), false);
+        check(event, data("hello"), false);
         check(json!({ "enum": ["a", "b"] }), json!("c"), false);
         check(json!({ "type": "array", "items": { "const": 1 } }), json!([1, 2]), false);
         check(json!({ "anyOf": [{ "const": 1 }, { "const": 2 }] }), json!(3), false);
