@@ -176,7 +176,10 @@ fn a_wrong_expression_is_found_out() {
         ("1", "it asks for no series"),
         ("geoloop_nothing{instance=~\"$instance\"}", "there is no series geoloop_nothing"),
         ("sum by (reason) (geoloop_groups{instance=~\"$instance\"})", "geoloop_groups has no label reason"),
-        ("geoloop_mail_total{instance=~\"$instance\", direction=\"up\"}", "geoloop_mail_total has no direction \"up\""),
+        (
+            "geoloop_mail_total{instance=~\"$instance\", direction=\"up\"}",
+            "geoloop_mail_total has no direction \"up\"",
+        ),
         ("geoloop_mail_total", "geoloop_mail_total is not only of the servers that are chosen"),
         ("rate(process_open_fds{instance=~\"$instance\"}", "( and ) are not pairs"),
     ] {

@@ -31,7 +31,8 @@ impl Scene {
     #[track_caller]
     fn check(&self, request: &str, fields: &str, body: &str, status: u16) {
         let (method, target) = request.split_once(' ').expect("a method and a target");
-        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let length =
+            if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let mut wire = Wire::connect(&self.server);
         wire.send(format!("{request} HTTP/1.1\r\nHost: geoloop\r\n{fields}{length}\r\n{body}"));
         let mut answer = wire.head();
@@ -40,7 +41,8 @@ impl Scene {
         }
         assert_eq!(answer.status, status, "{request}: {answer:?}");
         let path = target.split('?').next().expect("split gives one part at least");
-        let answers = &self.document.root()["paths"][self.template(path)][method.to_ascii_lowercase()]["responses"];
+        let answers =
+            &self.document.root()["paths"][self.template(path)][method.to_ascii_lowercase()]["responses"];
         let of_class = format!("{}XX", status / 100);
         let described = answers.get(status.to_string()).or_else(|| answers.get(&of_class));
         let described = described.unwrap_or_else(|| panic!("{request}: {status} is not described"));
@@ -180,21 +182,16 @@ fn streams_and_upgrades_are_answered_as_described() {
 #[test]
 fn what_is_for_operators_is_answered_as_described() {
     let scene = Scene::start(&[]);
-    for target in [
-        "/metrics",
-        "/actuator/prometheus",
-        "/healthz",
-        "/readyz",
-        "/",
-        "/openapi.json",
-        "/asyncapi.json",
-    ] {
+    for target in
+        ["/metrics", "/actuator/prometheus", "/healthz", "/readyz", "/", "/openapi.json", "/asyncapi.json"]
+    {
         scene.check(&format!("GET {target}"), "", "", 200);
         scene.check(&format!("HEAD {target}"), "", "", 200);
     }
     scene.check("GET /echo", HANDSHAKE, "", 404);
     scene.check("HEAD /echo", "", "", 404);
-    let paths: Vec<_> = scene.document.members("/paths").map(|(path, _)| path.replace("{group}", "3")).collect();
+    let paths: Vec<_> =
+        scene.document.members("/paths").map(|(path, _)| path.replace("{group}", "3")).collect();
     for path in paths {
         scene.check(&format!("OPTIONS {path}"), "", "", 204);
     }

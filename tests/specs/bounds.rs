@@ -21,7 +21,10 @@ fn bounds_are_those_of_the_code() {
     assert_eq!(document.at("/components/schemas/GroupId/maximum"), GroupId::MAX);
     let timeout = document.at("/components/parameters/Timeout/schema");
     let ms = |duration: std::time::Duration| json!(duration.as_millis() as u64);
-    assert_eq!((&timeout["maximum"], &timeout["default"]), (&ms(LONG_POLL_TIMEOUT_MAX), &ms(LONG_POLL_TIMEOUT)));
+    assert_eq!(
+        (&timeout["maximum"], &timeout["default"]),
+        (&ms(LONG_POLL_TIMEOUT_MAX), &ms(LONG_POLL_TIMEOUT))
+    );
     let metrics = document.at("/components/responses/Metrics/content").as_object().expect("media types");
     assert_eq!(metrics.keys().collect::<Vec<_>>(), [geoloop::metrics::CONTENT_TYPE]);
 }

@@ -81,16 +81,15 @@ impl Document {
             "required" => each().all(|name| value.get(name.as_str().expect("a name")).is_some()),
             "properties" => {
                 let properties = wanted.as_object().expect("properties have names");
-                let mut given = properties.iter().filter_map(|(name, schema)| Some((schema, value.get(name)?)));
+                let mut given =
+                    properties.iter().filter_map(|(name, schema)| Some((schema, value.get(name)?)));
                 given.all(|(schema, value)| self.holds(schema, value))
             }
             "additionalProperties" => {
                 assert_eq!(wanted, &Value::Bool(false), "the one use of the rule");
                 has_no_name_outside(value, &schema["properties"])
             }
-            "items" => {
-                value.as_array().is_none_or(|items| items.iter().all(|item| self.holds(wanted, item)))
-            }
+            "items" => value.as_array().is_none_or(|items| items.iter().all(|item| self.holds(wanted, item))),
             "oneOf" => each().filter(|one| self.holds(one, value)).count() == 1,
             "anyOf" => each().any(|one| self.holds(one, value)),
             "contentSchema" => value.as_str().is_none_or(|text| {

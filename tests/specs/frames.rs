@@ -23,12 +23,15 @@ fn channels<'a>(document: &'a Document, server: &'a str) -> impl Iterator<Item =
 #[test]
 fn every_frame_of_stomp_is_described() {
     let document = Document::asyncapi();
-    let messages = channels(&document, "stomp").flat_map(|channel| {
-        channel["messages"].as_object().expect("a channel has messages").values()
-    });
+    let messages = channels(&document, "stomp")
+        .flat_map(|channel| channel["messages"].as_object().expect("a channel has messages").values());
     let names = messages.map(|message| document.follow(message)["name"].as_str().expect("a name"));
     let commands = Command::ALL.iter().map(|command| command.label());
-    assert_eq!(names.collect::<BTreeSet<_>>(), commands.collect(), "the document (left) and the code (right)");
+    assert_eq!(
+        names.collect::<BTreeSet<_>>(),
+        commands.collect(),
+        "the document (left) and the code (right)"
+    );
 }
 
 #[test]
@@ -37,7 +40,8 @@ fn every_message_of_a_channel_has_its_operation() {
     let mut operated = BTreeSet::new();
     for (_, operation) in document.members("/operations") {
         let messages = operation["messages"].as_array().expect("an operation has messages");
-        operated.extend(messages.iter().map(|message| message["$ref"].as_str().expect("a reference").to_owned()));
+        operated
+            .extend(messages.iter().map(|message| message["$ref"].as_str().expect("a reference").to_owned()));
     }
     let mut there = BTreeSet::new();
     for (name, channel) in document.members("/channels") {
