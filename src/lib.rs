@@ -38,7 +38,7 @@
 //!
 //! # Who may name whom
 //!
-//! Leaves ([`ids`], [`clock`], [`limits`], [`location`], [`random`], [`report`], [`route`], [`timer_wheel`]) are named by
+//! Leaves ([`ids`], [`clock`], [`limits`], [`location`], [`page`], [`random`], [`report`], [`route`], [`timer_wheel`]) are named by
 //! everyone. [`wire`] names leaves; [`session`] names wire; [`hub`] names leaves alone; [`shard`] names wire, session and hub;
 //! [`reactor`] names shard and [`metrics`]; [`server`] names reactor and [`config`]. The load tool, [`load`], names wire and
 //! nothing else of the server: to it a server is an address. [`study`] names load; [`config`] names the plans of both. [`fuzz`], which nobody names, drives
@@ -78,6 +78,7 @@ pub mod load;
 pub mod location;
 pub mod logger;
 pub mod metrics;
+pub mod page;
 pub mod random;
 pub mod reactor;
 pub mod report;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Files directly in src that everybody may name, and that name only each other.
-const LEAVES: &str = "ids clock limits location random report route timer_wheel";
+const LEAVES: &str = "ids clock limits location page random report route timer_wheel";
 
 /// Each other room of src, and the rooms that it may name besides the leaves. A new room needs a line here.
 const ROOMS: [(&str, &str); 13] = [

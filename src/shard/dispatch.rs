@@ -4,6 +4,7 @@ use crate::hub::group::Published;
 use crate::ids::{ConnId, GroupId, Seq, Transport};
 use crate::limits::LONG_ANSWERS_PER_TURN_MAX;
 use crate::location::{Change, Publish};
+use crate::page::PAGE;
 use crate::report::{self, Reason};
 use crate::route::{Endpoint, RouteError};
 use crate::session::http::{self, Reply, Request, Upgrade, UpgradeError};
@@ -22,8 +23,6 @@ use crate::shard::{Command, Shard};
 use crate::wire::http::response::Status;
 use crate::wire::json::{PublishBody, PublishError};
 
-/// The live page.
-const PAGE: &[u8] = include_bytes!("../page/index.html");
 /// What can be asked for over HTTP, as OpenAPI 3.1.
 const OPENAPI: &[u8] = include_bytes!("../specs/openapi.json");
 /// What is said over WebSocket and STOMP, as AsyncAPI 3.0.

@@ -1,0 +1,165 @@
+// One transport's connection to the group: it is kept up as long as it is on, goes on from its cursor, and counts.
+
+const WAIT_MS_MIN = 500;
+const WAIT_MS_MAX = 15000;
+// Who was connected for less goes on waiting longer each time.
+const STEADY_MS = 5000;
+const LATENCY_SECONDS = 10;
+const RATE_SECONDS = 5;
+// A median needs no more.
+const AGES_A_SECOND_MAX = 500;
+
+class Figures {
+  bytes = 0;
+  updates = 0;
+  missed = 0;
+  gaps = 0;
+  // The present second comes first.
+  seconds = [{ updates: 0, ages: [] }];
+
+  count(ageMs) {
+    const [now] = this.seconds;
+    this.updates++;
+    now.updates++;
+    if (now.ages.length < AGES_A_SECOND_MAX) now.ages.push(ageMs);
+  }
+
+  endSecond() {
+    this.seconds = [{ updates: 0, ages: [] }, ...this.seconds.slice(0, LATENCY_SECONDS)];
+  }
+
+  get rate() {
+    const whole = this.seconds.slice(1, 1 + RATE_SECONDS);
+    return whole.reduce((sum, second) => sum + second.updates, 0) / Math.max(whole.length, 1);
+  }
+
+  get latencyMs() {
+    const ages = this.seconds.flatMap(second => second.ages).sort((a, b) => a - b);
+    return ages[ages.length >> 1];
+  }
+}
+
+class Connection {
+  // One of off, connecting, live and waiting; `why` and `untilMs` tell of a wait.
+  state = 'off';
+  why = '';
+  untilMs = 0;
+  cursor = null;
+  figures = new Figures();
+  stopper = null;
+  // Publishes a body by the connection itself, where that can be.
+  send = null;
+  waitMs = WAIT_MS_MIN;
+  liveSince = null;
+  wasLost = false;
+  // Whether it goes on when another draws.
+  isKept = false;
+
+  constructor(transport, label, liveWords) {
+    Object.assign(this, { transport, label, liveWords });
+  }
+
+  get isOn() { return this.stopper !== null; }
+
+  start() {
+    this.stop();
+    Object.assign(this, { cursor: null, figures: new Figures(), waitMs: WAIT_MS_MIN, wasLost: false });
+    this.stopper = new AbortController();
+    this.run(this.stopper.signal);
+  }
+
+  stop() {
+    this.stopper?.abort();
+    this.stopper = null;
+    this.become('off');
+  }
+
+  become(state) {
+    this.state = state;
+    if (state !== 'live') Object.assign(this, { send: null, liveSince: null });
+    show(this);
+  }
+
+  async run(signal) {
+    while (!signal.aborted) {
+      this.become('connecting');
+      try {
+        if (this.cursor === null) await this.begin(signal);
+        await transports[this.transport](this, signal);
+      } catch (error) {
+        if (!signal.aborted) await this.wait(error, signal);
+      }
+    }
+  }
+
+  async begin(signal) {
+    const snapshot = await askSnapshot(signal);
+    if (signal.aborted) return;
+    this.cursor = snapshot.seq;
+    if (this === drawing) settle(snapshot);
+  }
+
+  live() {
+    if (this.state === 'live') return;
+    this.become('live');
+    this.liveSince = performance.now();
+    // Whoever went while nobody told us is still on the map.
+    if (this.wasLost) this.refresh();
+    this.wasLost = false;
+    if (this === drawing) stopUnkept();
+  }
+
+  // Without a wait it is the browser that comes back by itself.
+  lose(why, waitMs) {
+    Object.assign(this, { wasLost: true, why, untilMs: waitMs && performance.now() + waitMs });
+    this.become('waiting');
+    if (this === drawing) say(stateWords(this));
+  }
+
+  // Longer each time, and with jitter, so that a server that comes back is not met by everybody at once.
+  async wait(error, signal) {
+    if (performance.now() - (this.liveSince ?? Infinity) > STEADY_MS) this.waitMs = WAIT_MS_MIN;
+    const waitMs = Math.max(error.waitMs || 0, this.waitMs * (0.5 + Math.random()));
+    this.waitMs = Math.min(this.waitMs * 2, WAIT_MS_MAX);
+    this.lose(reason(error), waitMs);
+    await sleep(waitMs, signal);
+  }
+
+  // Reads an update, or an error; bytes are those that nobody else counts.
+  take(text, bytes = 0) {
+    const update = JSON.parse(text);
+    this.figures.bytes += bytes;
+    if (update.error) say(`${update.error}: ${update.detail ?? ''}`);
+    else if (update.seq > this.cursor || update.gap) this.hear(update);
+    return update;
+  }
+
+  hear(update) {
+    if (update.gap) this.figures.gaps++;
+    // Numbers of a group follow one another; from 0 nothing is known of what was before.
+    else if (this.cursor > 0) this.figures.missed += update.seq - this.cursor - 1;
+    this.cursor = update.seq;
+    this.figures.count(Date.now() - update.at);
+    if (this !== drawing) return;
+    learn(update);
+    if (update.gap) this.refresh();
+  }
+
+  async skip(signal) {
+    const { seq } = await askSnapshot(signal);
+    this.figures.missed += Math.max(0, seq - this.cursor);
+    this.cursor = seq;
+  }
+
+  // Takes the snapshot, if this is the one that draws.
+  async refresh() {
+    if (this !== drawing) return;
+    const { signal } = this.stopper;
+    try {
+      const snapshot = await askSnapshot(signal);
+      if (this === drawing && !signal.aborted) settle(snapshot);
+    } catch (error) {
+      if (!signal.aborted) say(`No snapshot: ${reason(error)}.`);
+    }
+  }
+}
