@@ -1,6 +1,7 @@
 // Runs a client's checks one after another and prints a line for each, as checks.py does for Python.
 
 import assert from "node:assert/strict";
+import net from "node:net";
 
 const CHECK_MS_MAX = 30_000;
 const WAIT_MS_MAX = 10_000;
@@ -8,7 +9,7 @@ const WAIT_MS_MAX = 10_000;
 const checks = [];
 let nextGroup = 1_000_000 + Math.floor(Math.random() * 1e12);
 
-/** Adds a check: an async function that gets the server's address (host:port) and fails by throwing. */
+/** Adds a check: an async function that gets the program's argument (for most the server's host:port) and fails by throwing. */
 export function check(claim, run) {
   checks.push({ claim, run });
 }
@@ -71,7 +72,31 @@ export async function share(server, group, location) {
   return readUpdate(await answer.text(), location);
 }
 
-/** Runs every check against the server named by the first argument; exits 1 if one failed. */
+/** A way to the server whose connections the check can cut, and which it can shut for a while. */
+export async function cuttable(server) {
+  const [host, port] = server.split(":");
+  const sockets = new Set();
+  let isShut = false;
+  const gate = net.createServer((near) => {
+    if (isShut) return near.destroy();
+    const far = net.connect(Number(port), host);
+    for (const [from, to] of [[near, far], [far, near]]) {
+      sockets.add(from);
+      from.pipe(to);
+      from.on("error", () => to.destroy());
+      from.on("close", () => to.destroy());
+    }
+  });
+  await new Promise((resolve) => gate.listen(0, "127.0.0.1", resolve));
+  return {
+    address: `127.0.0.1:${gate.address().port}`,
+    cut: () => sockets.forEach((socket) => socket.destroy()),
+    shut: (wanted) => (isShut = wanted),
+    close: () => gate.close(),
+  };
+}
+
+/** Runs every check with the program's argument; exits 1 if one failed. */
 export async function main(client) {
   let failed = 0;
   for (const { claim, run } of checks) {

@@ -1,10 +1,9 @@
 // eventsource: live events, and a reconnect that misses nothing by Last-Event-ID.
 
 import assert from "node:assert/strict";
-import net from "node:net";
 import { EventSource } from "eventsource";
 import WebSocket from "ws";
-import { assertRising, check, freshGroup, Inbox, main, readUpdate, share, soon } from "./checks.mjs";
+import { assertRising, check, cuttable, freshGroup, Inbox, main, readUpdate, share, soon } from "./checks.mjs";
 
 /** An open stream with its location events in an inbox. */
 async function open(address, group) {
@@ -13,27 +12,6 @@ async function open(address, group) {
   source.addEventListener("location", (event) => events.put(event));
   await soon(new Promise((resolve) => source.addEventListener("open", resolve, { once: true })), "open");
   return { source, events };
-}
-
-/** A way to the server whose connections the check can cut. */
-async function cuttable(server) {
-  const [host, port] = server.split(":");
-  const sockets = new Set();
-  const gate = net.createServer((near) => {
-    const far = net.connect(Number(port), host);
-    for (const [from, to] of [[near, far], [far, near]]) {
-      sockets.add(from);
-      from.pipe(to);
-      from.on("error", () => to.destroy());
-      from.on("close", () => to.destroy());
-    }
-  });
-  await new Promise((resolve) => gate.listen(0, "127.0.0.1", resolve));
-  return {
-    address: `127.0.0.1:${gate.address().port}`,
-    cut: () => sockets.forEach((socket) => socket.destroy()),
-    close: () => gate.close(),
-  };
 }
 
 check("events come as they are published: id, event, data", async (server) => {
