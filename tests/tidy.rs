@@ -29,9 +29,11 @@ const ROOMS: [(&str, &str); 13] = [
 const BELOW_REACTOR: &str = "wire session hub shard";
 
 /// Every package that the library depends on, and where it may be named.
-const HOMES: [(&str, &str); 24] = [
+const HOMES: [(&str, &str); 26] = [
     ("base64", "src/wire/websocket/handshake.rs"),
     ("clap", "src/config/"),
+    ("clap_complete", "src/config/manual.rs"),
+    ("clap_mangen", "src/config/manual.rs"),
     ("crossbeam-channel", "src/reactor/mailbox.rs"),
     ("fastrand", "src/random.rs"),
     ("foldhash", "src/hub/mod.rs"),
