@@ -39,7 +39,7 @@ The command line, a variable or the file is wrong.
 /// # Errors
 /// When there is no such verb.
 pub(super) fn page(command: Command, verb: Option<&str>) -> Result<String, ConfigError> {
-    let mut command = complete(command).disable_help_subcommand(true);
+    let mut command = offered(command).disable_help_subcommand(true);
     command.build();
     let source = command.render_version().trim_end().to_owned();
     if let Some(verb) = verb {
@@ -58,7 +58,7 @@ pub(super) fn page(command: Command, verb: Option<&str>) -> Result<String, Confi
 
 /// What has a shell complete the command line.
 pub(super) fn completions(command: Command, shell: Shell) -> String {
-    let mut command = complete(command);
+    let mut command = offered(command);
     let mut text = Vec::new();
     generate(shell, &mut command, "geoloop", &mut text);
     String::from_utf8(text).expect("it was made from text")
@@ -66,7 +66,7 @@ pub(super) fn completions(command: Command, shell: Shell) -> String {
 
 /// The command line without the verbs that are hidden, which completions would offer, and with --no-simulate, which is
 /// another spelling until it is parsed.
-fn complete(command: Command) -> Command {
+fn offered(command: Command) -> Command {
     let opposite = |command: Command| {
         if !command.get_arguments().any(|argument| argument.get_id() == "simulate") {
             return command;
