@@ -84,7 +84,11 @@ fn nginx_waits_longer_than_the_server_is_ever_silent() {
     let limits = Limits::default();
     assert_eq!(duration(NGINX, "send_timeout "), limits.peer_timeout);
     let keeps = duration(NGINX, "keepalive_timeout ");
-    assert!(keeps + Duration::from_secs(5) < limits.idle_timeout, "{keeps:?} against {:?}", limits.idle_timeout);
+    assert!(
+        keeps + Duration::from_secs(5) < limits.idle_timeout,
+        "{keeps:?} against {:?}",
+        limits.idle_timeout
+    );
 }
 
 /// The names of our variables in a text, without what they begin with.

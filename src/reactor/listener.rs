@@ -78,7 +78,10 @@ pub fn adopt(socket: StdListener, workers: usize, peer_timeout: Duration) -> io:
     socket.set_nonblocking(true)?;
     endow(&socket, peer_timeout)?;
     let socket = TcpListener::from_std(socket.into());
-    Ok(Bind { address: socket.local_addr()?, listeners: vec![Listener::new(socket, workers > 1, Some(peer_timeout))] })
+    Ok(Bind {
+        address: socket.local_addr()?,
+        listeners: vec![Listener::new(socket, workers > 1, Some(peer_timeout))],
+    })
 }
 
 /// Whether the system spreads newcomers over sockets that share a port.
