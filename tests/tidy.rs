@@ -29,9 +29,11 @@ const ROOMS: [(&str, &str); 13] = [
 const BELOW_REACTOR: &str = "wire session hub shard";
 
 /// Every package that the library depends on, and where it may be named.
-const HOMES: [(&str, &str); 23] = [
+const HOMES: [(&str, &str); 26] = [
     ("base64", "src/wire/websocket/handshake.rs"),
     ("clap", "src/config/"),
+    ("clap_complete", "src/config/manual.rs"),
+    ("clap_mangen", "src/config/manual.rs"),
     ("crossbeam-channel", "src/reactor/mailbox.rs"),
     ("fastrand", "src/random.rs"),
     ("foldhash", "src/hub/mod.rs"),
@@ -40,7 +42,8 @@ const HOMES: [(&str, &str); 23] = [
     ("humantime", "src/config/ src/logger.rs src/study/page/mod.rs"),
     ("indicatif", "src/load/ src/study/"),
     ("itoa", "src/wire/decimal.rs"),
-    ("log", "src/reactor/ src/load/ src/server.rs src/config/ src/logger.rs src/main.rs"),
+    ("listenfd", "src/server/service_manager.rs"),
+    ("log", "src/reactor/ src/load/ src/server.rs src/server/ src/config/ src/logger.rs src/main.rs"),
     ("mio", "src/reactor/ src/load/"),
     ("plotters", "src/study/page/plots.rs"),
     ("prometheus", "src/metrics.rs"),

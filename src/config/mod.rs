@@ -5,6 +5,7 @@
 //! outcome. An unknown flag, key or `GEOLOOP_*` variable is an error.
 
 mod load;
+mod manual;
 mod options;
 mod text;
 
@@ -373,6 +374,8 @@ impl Command {
             Verb::Study(options) => Ok(Self::Study(options.plan())),
             Verb::StudyServer { study } => Ok(Self::StudyServer(study)),
             Verb::CheckConfig(sources) => sources.read().map(|config| Self::Print(config.to_toml())),
+            Verb::Man { verb } => manual::page(described_anywhere(), verb.as_deref()).map(Self::Print),
+            Verb::Completions { shell } => Ok(Self::Print(manual::completions(described_anywhere(), shell))),
             Verb::Version => Ok(Self::Print(concat!("geoloop ", env!("CARGO_PKG_VERSION"), "\n").to_owned())),
         }
     }
@@ -467,6 +470,18 @@ enum Verb {
     },
     /// Print the configuration in effect as a file for --config, or say what is wrong with it
     CheckConfig(Sources),
+    /// Print the manual page of the program, or of one of its verbs
+    Man {
+        /// The verb
+        #[arg(value_name = "VERB")]
+        verb: Option<String>,
+    },
+    /// Print what has a shell complete the command line
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: manual::Shell,
+    },
     /// Print the version
     Version,
 }
@@ -510,7 +525,17 @@ fn parse_file(text: &str, path: &Path) -> Result<Options, ConfigError> {
 
 /// The command line with each flag's default in its help, so that a default stands in one place only.
 fn described() -> clap::Command {
-    let defaults = default_table();
+    described_by(default_table())
+}
+
+/// The same for whoever reads it on another machine than this one.
+fn described_anywhere() -> clap::Command {
+    let mut defaults = default_table();
+    defaults.insert("workers".to_owned(), toml::Value::String("number of CPUs".to_owned()));
+    described_by(defaults)
+}
+
+fn described_by(defaults: toml::Table) -> clap::Command {
     let describe = move |argument: clap::Arg| {
         let default = argument.get_long().and_then(|name| defaults.get(name)).map(written);
         let (Some(default), Some(help)) = (default, argument.get_help()) else { return argument };

@@ -222,3 +222,72 @@ fn version_and_help_are_printed() {
     let Ok(Command::Print(help)) = command(&["--help"]) else { panic!("help is no error") };
     assert!(help.contains("[default: 127.0.0.1:8080]"), "{help}");
 }
+
+#[track_caller]
+fn printed(arguments: &[&str]) -> String {
+    match command(arguments) {
+        Ok(Command::Print(text)) => text,
+        other => panic!("{arguments:?} gave {other:?}"),
+    }
+}
+
+/// A manual page as it is read: hyphens are written `\-` in roff.
+#[track_caller]
+fn manual_page(arguments: &[&str]) -> String {
+    printed(&[&["man"], arguments].concat()).replace("\\-", "-")
+}
+
+#[track_caller]
+fn check_tells_flags(page: &str, flags: Vec<(String, Option<String>)>) {
+    assert!(!flags.is_empty());
+    for (name, _) in flags {
+        assert!(page.contains(&format!("\\fB--{name}\\fR")), "--{name} is not in\n{page}");
+    }
+}
+
+#[test]
+fn manual_page_tells_every_flag_of_its_verb() {
+    check_tells_flags(&manual_page(&[]), flags());
+    check_tells_flags(&manual_page(&["serve"]), flags());
+    check_tells_flags(&manual_page(&["check-config"]), flags());
+    check_tells_flags(&manual_page(&["load"]), load_flags());
+    check_tells_flags(&manual_page(&["study"]), study_flags());
+}
+
+#[test]
+fn manual_page_is_named_after_its_verb_and_lists_those_that_are_not_hidden() {
+    let page = manual_page(&[]);
+    assert!(page.contains("\n.TH geoloop 1 "), "{page}");
+    for verb in ["serve", "load", "study", "check-config", "man", "completions", "version"] {
+        assert!(page.contains(&format!("geoloop-{verb}(1)")), "{verb} is not in\n{page}");
+        let page = manual_page(&[verb]);
+        assert!(page.contains(&format!("\n.TH geoloop-{verb} 1 ")), "{page}");
+        assert!(page.contains(env!("CARGO_PKG_VERSION")), "{page}");
+    }
+    assert!(!page.contains("study-server"), "{page}");
+    check_refused(&["man", "study-server"], "is none of the verbs serve, load, study");
+    check_refused(&["man", "sreve"], "is none of the verbs");
+}
+
+#[test]
+fn manual_page_says_nothing_of_the_machine_that_it_was_printed_on() {
+    let page = manual_page(&[]);
+    assert!(page.contains("[default: number of CPUs]"), "{page}");
+    assert!(page.contains("[default: 127.0.0.1:8080]"), "{page}");
+}
+
+#[test]
+fn every_shell_completes_verbs_and_flags_but_none_that_is_hidden() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let text = printed(&["completions", shell]);
+        let verbs = ["serve", "load", "study", "check-config", "man", "completions", "version"];
+        for verb in verbs.into_iter().chain(["no-simulate", "in-flight"]) {
+            assert!(text.contains(verb), "{shell}: {verb} is not in\n{text}");
+        }
+        for (name, _) in flags() {
+            assert!(text.contains(&name), "{shell}: {name} is not in\n{text}");
+        }
+        assert!(!text.contains("study-server") && !text.contains("study__server"), "{shell}:\n{text}");
+    }
+    check_refused(&["completions", "cmd"], "possible values: bash");
+}

@@ -96,7 +96,7 @@ impl Crew {
                 id,
                 slots: config.connections_max.min(RESERVED_SLOTS_MAX),
                 shard: Shard::new(shard, now),
-                listeners: binds.iter_mut().filter_map(|bind| bind.listeners.pop()).collect(),
+                listeners: binds.iter_mut().filter_map(Bind::take).collect(),
                 poll,
                 mailbox,
                 post: Post::new(addresses.clone()),

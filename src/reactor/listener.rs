@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr};
-use std::sync::atomic::Ordering;
+use std::net::{Shutdown, SocketAddr, TcpListener as StdListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry};
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::clock::Tick;
 use crate::ids::ShardId;
@@ -17,6 +17,7 @@ use crate::reactor::Reactor;
 use crate::reactor::mailbox::Letter;
 use crate::reactor::source::Source;
 use crate::report::{Call, Reason};
+use crate::shard::Standing;
 
 /// What a newcomer is told unread when even those places are taken: one of these after the other, so that those who are
 /// turned away together do not come back together.
@@ -34,8 +35,15 @@ const SHORTAGE_TOLD_EVERY: Duration = Duration::from_secs(60);
 pub struct Bind {
     /// The address, with the port that port 0 became.
     pub address: SocketAddr,
-    /// One a worker; fewer where the system does not spread connections over them.
-    pub listeners: Vec<TcpListener>,
+    /// One a worker; a single one where they cannot share the address: then one worker accepts for all.
+    listeners: Vec<Listener>,
+}
+
+impl Bind {
+    /// The listener of the next worker, if there is one for it.
+    pub(super) fn take(&mut self) -> Option<Listener> {
+        self.listeners.pop()
+    }
 }
 
 /// Binds an address for so many workers.
@@ -47,11 +55,33 @@ pub fn bind(address: SocketAddr, workers: usize, peer_timeout: Duration) -> io::
     let probe = listen(address, false, peer_timeout)?;
     let address = probe.local_addr()?;
     if workers == 1 || !spreads() {
-        return Ok(Bind { address, listeners: vec![probe] });
+        return Ok(Bind { address, listeners: vec![Listener::new(probe, workers > 1, None)] });
     }
     drop(probe);
-    let listeners = (0..workers).map(|_| listen(address, true, peer_timeout)).collect::<io::Result<_>>()?;
-    Ok(Bind { address, listeners })
+    let listener = |_| listen(address, true, peer_timeout).map(|socket| Listener::new(socket, false, None));
+    Ok(Bind { address, listeners: (0..workers).map(listener).collect::<io::Result<_>>()? })
+}
+
+/// Takes over a socket that listens already, for so many workers.
+///
+/// It stays the only one of its address, for none can join one that was bound without SO_REUSEPORT. Each worker could
+/// accept from it, but then each would be woken for every newcomer: so one accepts, and deals them out.
+///
+/// # Errors
+/// When it is none that listens.
+pub fn adopt(socket: StdListener, workers: usize, peer_timeout: Duration) -> io::Result<Bind> {
+    let socket = Socket::from(socket);
+    #[cfg(target_os = "linux")]
+    if !socket.is_listener()? {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "a socket that does not listen"));
+    }
+    socket.set_nonblocking(true)?;
+    endow(&socket, peer_timeout)?;
+    let socket = TcpListener::from_std(socket.into());
+    Ok(Bind {
+        address: socket.local_addr()?,
+        listeners: vec![Listener::new(socket, workers > 1, Some(peer_timeout))],
+    })
 }
 
 /// Whether the system spreads newcomers over sockets that share a port.
@@ -59,7 +89,6 @@ const fn spreads() -> bool {
     cfg!(target_os = "linux")
 }
 
-/// Everything set here is inherited by what is accepted, which then costs no call of its own.
 fn listen(address: SocketAddr, share: bool, peer_timeout: Duration) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
@@ -70,6 +99,14 @@ fn listen(address: SocketAddr, share: bool, peer_timeout: Duration) -> io::Resul
     if share {
         socket.set_reuse_port(true)?;
     }
+    endow(&socket, peer_timeout)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// Sets what a connection needs. What is accepted inherits it from a listener, and then costs no call of its own.
+fn endow(socket: &Socket, peer_timeout: Duration) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     let probe_every = (peer_timeout / 3).max(Duration::from_secs(1));
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(probe_every).with_interval(probe_every))?;
@@ -78,15 +115,18 @@ fn listen(address: SocketAddr, share: bool, peer_timeout: Duration) -> io::Resul
         socket.set_tcp_user_timeout(Some(peer_timeout))?;
         socket.set_tcp_notsent_lowat(KERNEL_UNSENT_BYTES)?;
     }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(TcpListener::from_std(socket.into()))
+    Ok(())
 }
 
 /// One listening socket of a worker.
 pub(super) struct Listener {
     socket: TcpListener,
     state: State,
+    /// It is the only one of its address: whoever has it deals out what it accepts.
+    deals: bool,
+    /// Who came while the socket was not ours inherits nothing of us. They are first in the backlog, so until it has
+    /// been empty once each is endowed by itself, with this `--peer-timeout`.
+    elders: Option<Duration>,
 }
 
 enum State {
@@ -99,9 +139,32 @@ enum State {
 }
 
 impl Listener {
-    pub(super) fn register(mut socket: TcpListener, registry: &Registry, index: usize) -> io::Result<Self> {
-        registry.register(&mut socket, Source::Listener(index).token(), Interest::READABLE)?;
-        Ok(Self { socket, state: State::Ready })
+    const fn new(socket: TcpListener, deals: bool, elders: Option<Duration>) -> Self {
+        Self { socket, state: State::Ready, deals, elders }
+    }
+
+    pub(super) fn register(&mut self, registry: &Registry, index: usize) -> io::Result<()> {
+        registry.register(&mut self.socket, Source::Listener(index).token(), Interest::READABLE)
+    }
+
+    /// Accepts one newcomer; the error that nobody waits is noted.
+    fn accept(&mut self) -> io::Result<TcpStream> {
+        match self.socket.accept() {
+            Ok((stream, _)) => {
+                if let Some(peer_timeout) = self.elders {
+                    // It fails only if the peer is gone, which shows when it is read.
+                    let _ = endow(&SockRef::from(&stream), peer_timeout);
+                }
+                Ok(stream)
+            }
+            Err(error) => {
+                if error.kind() == ErrorKind::WouldBlock {
+                    self.state = State::Quiet;
+                    self.elders = None;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Newcomers have come.
@@ -181,18 +244,19 @@ fn is_about_one(error: &io::Error) -> bool {
 impl Reactor {
     /// Accepts what waits at a listener, within a budget.
     pub(super) fn accept(&mut self, index: usize, now: Tick) {
+        // Who cannot be dealt out waits in the backlog, not here with a descriptor.
+        if self.listeners[index].deals && self.post.has_waiting() {
+            return;
+        }
         // Without the reserve a newcomer could take the last descriptor there is, and whoever comes next be told nothing.
         if let Err(error) = self.reserve.restore() {
             return self.pause(index, now, &error);
         }
         for _ in 0..ACCEPTS_PER_TURN_MAX {
             self.counted.syscalls[Call::Accept as usize] += 1;
-            match self.listeners[index].socket.accept() {
-                Ok((stream, _)) => self.place(stream),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.listeners[index].state = State::Quiet;
-                    return;
-                }
+            match self.listeners[index].accept() {
+                Ok(stream) => self.place(stream, self.listeners[index].deals),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if is_about_one(&error) => {}
                 Err(error) if is_out_of_descriptors(&error) => {
                     return self.accept_to_refuse(index, now, &error);
@@ -212,12 +276,9 @@ impl Reactor {
         self.pause(index, now, error);
         for _ in 0..ACCEPTS_PER_TURN_MAX {
             self.counted.syscalls[Call::Accept as usize] += 1;
-            match self.listeners[index].socket.accept() {
-                Ok((stream, _)) => self.turn_away(&stream),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.listeners[index].state = State::Quiet;
-                    break;
-                }
+            match self.listeners[index].accept() {
+                Ok(stream) => self.turn_away(&stream),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if is_about_one(&error) => {}
                 // Another worker was faster.
                 Err(_) => break,
@@ -236,35 +297,41 @@ impl Reactor {
         self.listeners[index].state = State::Paused { until: now.after(ACCEPT_RETRY) };
     }
 
-    /// Takes a newcomer in, or deals it out where this worker accepts for all.
-    fn place(&mut self, stream: TcpStream) {
-        let workers = self.post.workers();
-        if spreads() || workers == 1 {
-            return self.welcome(stream);
+    /// Takes a newcomer in, deals it out, or turns it away.
+    ///
+    /// It has its place from here on: those on their way to another worker are counted, and a drain waits for them.
+    fn place(&mut self, stream: TcpStream, deals: bool) {
+        let Some(standing) = self.admit() else { return self.turn_away(&stream) };
+        if !deals {
+            return self.welcome(stream, standing);
         }
-        self.dealt = (self.dealt + 1) % workers;
+        self.dealt = (self.dealt + 1) % self.post.workers();
         let to = ShardId(u16::try_from(self.dealt).expect("there are at most WORKERS_MAX workers"));
         if to == self.id {
-            self.welcome(stream);
+            self.welcome(stream, standing);
         } else {
-            self.post.send(to, Letter::Newcomer { stream });
+            self.post.send(to, Letter::Newcomer { stream, standing });
         }
     }
 
-    /// Whether the head of a newcomer without a place is read.
-    pub(super) fn admit_surplus(&self) -> bool {
-        let before = self.places.surplus.fetch_add(1, Ordering::Relaxed);
-        if before >= SURPLUS_MAX {
-            self.places.surplus.fetch_sub(1, Ordering::Relaxed);
-        }
-        before < SURPLUS_MAX
+    /// Gives a newcomer a place, or one of those for whoever is read all the same; `None` if both are taken.
+    fn admit(&self) -> Option<Standing> {
+        let takes = |count: &AtomicUsize, max| {
+            let is_free = count.fetch_add(1, Ordering::Relaxed) < max;
+            if !is_free {
+                count.fetch_sub(1, Ordering::Relaxed);
+            }
+            is_free
+        };
+        let guest = takes(&self.places.taken, self.places.max).then_some(Standing::Guest);
+        guest.or_else(|| takes(&self.places.surplus, SURPLUS_MAX).then_some(Standing::Surplus))
     }
 
     /// Tells a newcomer unread that there is no place.
     ///
     /// What it has sent already is taken off first, for closing a socket with bytes unread resets it, and a reset may
     /// overtake the answer.
-    pub(super) fn turn_away(&mut self, mut stream: &TcpStream) {
+    fn turn_away(&mut self, mut stream: &TcpStream) {
         let refused = &mut self.counted.refused[Reason::ConnectionsMax as usize];
         let no_place = NO_PLACE[*refused as usize % NO_PLACE.len()];
         *refused += 1;
@@ -275,5 +342,67 @@ impl Reactor {
         let _ = stream.read(&mut self.buffer);
         let _ = stream.write(no_place);
         let _ = stream.shutdown(Shutdown::Write);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream as StdStream;
+
+    use super::*;
+
+    const PEER_TIMEOUT: Duration = Duration::from_secs(7);
+
+    #[track_caller]
+    fn check_endowed(stream: &TcpStream) {
+        let socket = SockRef::from(stream);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(PEER_TIMEOUT));
+    }
+
+    #[test]
+    fn who_came_before_a_socket_was_taken_over_has_what_newcomers_have() {
+        let socket = StdListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let before = StdStream::connect(address).unwrap();
+        let mut bind = adopt(socket, 2, PEER_TIMEOUT).unwrap();
+        assert_eq!(bind.address, address);
+        let after = StdStream::connect(address).unwrap();
+        let mut listener = bind.take().unwrap();
+        assert!(bind.take().is_none(), "one worker has it");
+        assert!(listener.deals, "and accepts for both");
+        for peer in [before, after] {
+            let stream = listener.accept().unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), peer.local_addr().unwrap());
+            check_endowed(&stream);
+        }
+        assert!(listener.elders.is_some());
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert!(listener.elders.is_none(), "whoever comes now inherits it");
+        let _late = StdStream::connect(address).unwrap();
+        check_endowed(&listener.accept().unwrap());
+    }
+
+    #[test]
+    fn socket_that_does_not_listen_is_not_taken_over() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let error = adopt(socket.into(), 1, PEER_TIMEOUT).err().unwrap();
+        assert!(error.to_string().contains("does not listen"), "{error}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn each_worker_has_a_socket_of_an_address_that_is_bound_here() {
+        let mut bind = bind("127.0.0.1:0".parse().unwrap(), 3, PEER_TIMEOUT).unwrap();
+        for _ in 0..3 {
+            let mut listener = bind.take().unwrap();
+            assert!(!listener.deals);
+            assert_eq!(listener.socket.local_addr().unwrap(), bind.address);
+            assert!(listener.elders.is_none());
+            assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        }
+        assert!(bind.take().is_none());
     }
 }

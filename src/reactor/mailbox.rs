@@ -16,6 +16,7 @@ use crate::ids::{ConnId, ShardId};
 use crate::limits::{MAILBOX_LETTERS_ALONE_MAX, MAILBOX_LETTERS_MAX};
 use crate::reactor::source::Source;
 use crate::report::Report;
+use crate::shard::Standing;
 use crate::shard::mail::{Mail, Parcel};
 
 /// What workers send each other.
@@ -33,6 +34,8 @@ pub(super) enum Letter {
     Newcomer {
         /// The socket.
         stream: TcpStream,
+        /// The place that was taken for it.
+        standing: Standing,
     },
     /// Send your counts.
     Scrape {

@@ -22,7 +22,7 @@ use mio::{Events, Poll};
 use crate::clock::{Clock, Now, Tick};
 use crate::ids::{ConnId, ShardId};
 use crate::limits::{EVENTS_PER_TURN_MAX, MAILBOX_LETTERS_PER_TURN_MAX, READ_BYTES_PER_TURN_MAX};
-pub use crate::reactor::listener::{Bind, bind};
+pub use crate::reactor::listener::{Bind, adopt, bind};
 use crate::reactor::listener::{Listener, Reserve};
 use crate::reactor::mailbox::{Letter, Mailbox, Post};
 use crate::reactor::scrape::Scrapes;
@@ -125,7 +125,7 @@ struct Seat {
     /// Its part of the server.
     shard: Shard,
     /// The listening sockets that it accepts from.
-    listeners: Vec<mio::net::TcpListener>,
+    listeners: Vec<Listener>,
     /// Its poll, which its mailbox's waker belongs to.
     poll: Poll,
     /// Where its letters come.
@@ -143,17 +143,16 @@ impl Reactor {
     ///
     /// # Errors
     /// When a listener cannot be registered, or there is no descriptor to keep in reserve.
-    fn new(seat: Seat) -> io::Result<Self> {
-        let mut listeners = Vec::new();
-        for (index, listener) in seat.listeners.into_iter().enumerate() {
-            listeners.push(Listener::register(listener, seat.poll.registry(), index)?);
+    fn new(mut seat: Seat) -> io::Result<Self> {
+        for (index, listener) in seat.listeners.iter_mut().enumerate() {
+            listener.register(seat.poll.registry(), index)?;
         }
         Ok(Self {
             id: seat.id,
             poll: seat.poll,
             shard: seat.shard,
             sockets: Sockets::with_capacity(seat.slots),
-            listeners,
+            listeners: seat.listeners,
             reserve: Reserve::new()?,
             mailbox: seat.mailbox,
             scrapes: Scrapes::new(seat.post.workers()),
@@ -401,7 +400,7 @@ impl Reactor {
                 self.sockets.set_held(conn, reading == Reading::Hold);
                 self.fresh.push(conn);
             }
-            Letter::Newcomer { stream } => self.welcome(stream),
+            Letter::Newcomer { stream, standing } => self.welcome(stream, standing),
             Letter::Scrape { from, conn } => {
                 let report = Box::new(self.report());
                 self.post.send(from, Letter::Scraped { by: self.id, conn, report });
@@ -425,16 +424,7 @@ impl Reactor {
 
     /// Takes in a connection that has just been accepted, and reads it before it is registered: a head that is there
     /// already may send it to another shard.
-    fn welcome(&mut self, stream: TcpStream) {
-        let taken = self.places.taken.fetch_add(1, Ordering::Relaxed);
-        let mut standing = Standing::Guest;
-        if taken >= self.places.max {
-            self.places.taken.fetch_sub(1, Ordering::Relaxed);
-            standing = Standing::Surplus;
-            if !self.admit_surplus() {
-                return self.turn_away(&stream);
-            }
-        }
+    fn welcome(&mut self, stream: TcpStream, standing: Standing) {
         let conn = self.shard.handle_accepted(standing);
         self.sockets.insert(conn, stream, standing);
         self.fresh.push(conn);

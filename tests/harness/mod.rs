@@ -19,7 +19,8 @@ pub(crate) mod websocket;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
@@ -71,7 +72,20 @@ impl Server {
     /// rest of its arguments in its place.
     #[track_caller]
     pub(crate) fn start_under(launcher: &[&str], flags: &[&str]) -> Self {
-        let mut command = geoloop(launcher);
+        Self::launch(geoloop(launcher), flags)
+    }
+
+    /// The same on a socket that listens already, handed over as a service manager does it (sd_listen_fds(3)).
+    #[track_caller]
+    pub(crate) fn start_on(listener: TcpListener, flags: &[&str]) -> Self {
+        let hand_over = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"";
+        let mut command = geoloop(&["sh", "-c", hand_over, "sh"]);
+        command.stdin(OwnedFd::from(listener));
+        Self::launch(command, flags)
+    }
+
+    #[track_caller]
+    fn launch(mut command: Command, flags: &[&str]) -> Self {
         command.args(flags);
         for (flag, value) in [("--listen", "127.0.0.1:0"), ("--workers", "2"), ("--drain-window", "1s")] {
             if !flags.contains(&flag) {
@@ -283,7 +297,13 @@ impl Drop for Server {
 /// Runs the program to its end: for bad usage, and for failures to start.
 #[track_caller]
 pub(crate) fn run_to_end(arguments: &[&str]) -> Exit {
-    let mut child = geoloop(&[]).args(arguments).spawn().expect("the built server starts");
+    run_under_to_end(&[], arguments)
+}
+
+/// The same, run by a command as [`Server::start_under`] says.
+#[track_caller]
+pub(crate) fn run_under_to_end(launcher: &[&str], arguments: &[&str]) -> Exit {
+    let mut child = geoloop(launcher).args(arguments).spawn().expect("the built server starts");
     let stderr = collect_stderr(&mut child);
     let Ok(stderr) = stderr.recv_timeout(PATIENCE) else {
         drop(child.kill());
