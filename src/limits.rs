@@ -64,6 +64,10 @@ pub const GIANT_GROUP_SUBSCRIBERS: usize = 4096;
 /// Connections accepted before a reactor turns to its sockets.
 pub const ACCEPTS_PER_TURN_MAX: usize = 128;
 
+/// Connections accepted one behind the other before each of which but the first it is asked whether there is one (poll):
+/// for as many that costs less than one accept in vain; in a longer queue the one in vain at its end costs less.
+pub const ACCEPTS_ASKED_MAX: usize = 8;
+
 /// Connections that the kernel may hold ready for a worker; it cuts this to net.core.somaxconn.
 pub const BACKLOG: i32 = 4096;
 

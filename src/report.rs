@@ -48,14 +48,23 @@ pub enum Call {
     Write,
     EpollWait,
     EpollCtl,
+    Poll,
     Shutdown,
     Close,
 }
 
 impl Call {
     /// Every call, in the order of their numbers.
-    pub const ALL: [Self; 7] =
-        [Self::Accept, Self::Read, Self::Write, Self::EpollWait, Self::EpollCtl, Self::Shutdown, Self::Close];
+    pub const ALL: [Self; 8] = [
+        Self::Accept,
+        Self::Read,
+        Self::Write,
+        Self::EpollWait,
+        Self::EpollCtl,
+        Self::Poll,
+        Self::Shutdown,
+        Self::Close,
+    ];
 
     /// The label value in the metrics.
     #[must_use]
@@ -66,6 +75,7 @@ impl Call {
             Self::Write => "write",
             Self::EpollWait => "epoll_wait",
             Self::EpollCtl => "epoll_ctl",
+            Self::Poll => "poll",
             Self::Shutdown => "shutdown",
             Self::Close => "close",
         }

@@ -48,7 +48,7 @@ const HOMES: [(&str, &str); 26] = [
     ("plotters", "src/study/page/plots.rs"),
     ("prometheus", "src/metrics.rs"),
     ("rlimit", "src/server.rs src/load/"),
-    ("rustix", "src/load/ src/study/"),
+    ("rustix", "src/load/ src/reactor/listener.rs src/study/"),
     ("serde", "src/config/ src/load/ src/study/ src/wire/json.rs"),
     ("serde_json", "src/load/ src/study/ src/wire/json.rs"),
     ("sha1", "src/wire/websocket/handshake.rs"),
