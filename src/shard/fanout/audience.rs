@@ -71,6 +71,9 @@ impl Shard {
             let Some(waiter) = waiters.get(self.fan.next).copied() else { continue };
             let Some((id, conn)) = self.conns.at_mut(waiter.slot) else { continue };
             let Interest::Poll(poll) = &conn.interest else { continue };
+            if conn.flags.dead {
+                continue;
+            }
             let first = self.fan.updates.first().map_or(Seq::ZERO, |update| update.seq);
             let mut cursor = poll.start.cursor();
             let shares = poll.reply.is_plain()
