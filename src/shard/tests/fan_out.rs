@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::stomp::{connect_stomp, subscribe};
 use super::{Driver, Peer, at, get, header, post, seq, text, upgrade};
 use crate::limits::UNTOLD_UPDATES_MAX;
+use crate::report::Asked;
 use crate::wire::websocket::frame::Opcode;
 
 /// Subscribers of group 3, one of each transport that parks.
@@ -98,6 +99,59 @@ fn many_are_told_alike_whatever_one_of_them_takes() {
     }
     let each = EACH as u64;
     assert_eq!(driver.report(0).delivered, [0, 0, each, 2 * each, 2 * each, 2 * each]);
+}
+
+/// Every fifth of many finds its end while all are written to.
+#[test]
+fn whoever_breaks_while_many_are_told_takes_nobody_with_it() {
+    let mut driver = Driver::new(1);
+    let peers: Vec<Peer> = (0..90).flat_map(|_| one_of_each(&mut driver)).collect();
+    let is_sound = |index: &usize| index % 5 != 2;
+    let sound = (0..peers.len()).filter(is_sound);
+    for index in (0..peers.len()).filter(|index| !is_sound(index)) {
+        driver.sockets[peers[index].0].broken = true;
+    }
+    driver.publish(3, &at("alice", 1));
+    let report = driver.report(0);
+    assert_eq!(report.delivered, [0, 0, 72, 72, 72, 72]);
+    assert_eq!(report.connections, [0, 0, 72, 72, 72, 72]);
+    assert_eq!(driver.waiters(0, 3), 3 * 72, "every poll was answered");
+    for index in sound {
+        let got = String::from_utf8_lossy(&driver.take(peers[index])).into_owned();
+        assert_eq!(got.matches("\"x\":1,").count(), 1, "{index}: {got}");
+        assert_eq!(driver.shard_of(peers[index]), Some(0));
+    }
+    // Newcomers have the slots of those who went.
+    let newcomers: Vec<Peer> = (0..18).flat_map(|_| one_of_each(&mut driver)).collect();
+    driver.publish(3, &at("alice", 2));
+    for (index, peer) in newcomers.iter().enumerate() {
+        let got = String::from_utf8_lossy(&driver.take(*peer)).into_owned();
+        assert_eq!(got.matches("\"x\":").count(), 1, "{index}: {got}");
+    }
+}
+
+#[test]
+fn whoever_has_gone_this_turn_is_told_nothing_any_more() {
+    let mut driver = Driver::new(1);
+    let mut peers = one_of_each(&mut driver).to_vec();
+    // Its answer would be its own.
+    peers.push(driver.connect(0, "GET /location/long/3 HTTP/1.0\r\n\r\n"));
+    let publisher = driver.accept(0);
+    let before: Vec<usize> = peers.iter().map(|peer| driver.writes(*peer)).collect();
+    for peer in &peers {
+        let (shard, conn) = driver.sockets[peer.0].served.unwrap();
+        driver.shards[shard].handle_read_closed(conn);
+        driver.shards[shard].handle_ended(conn);
+    }
+    driver.feed(publisher, post(3, &at("alice", 1)));
+    driver.run();
+    for (peer, before) in peers.iter().zip(before) {
+        assert_eq!(driver.writes(*peer), before, "{peer:?}");
+        assert_eq!(driver.shard_of(*peer), None);
+    }
+    let report = driver.report(0);
+    assert_eq!(report.delivered, [0; 6]);
+    assert_eq!(report.requests[Asked::LongPoll as usize], [0; 5]);
 }
 
 #[test]

@@ -49,6 +49,8 @@ struct Socket {
     got: Vec<u8>,
     /// How many bytes the socket takes before it blocks.
     room: usize,
+    /// Whoever writes to it finds it beyond use.
+    broken: bool,
     /// How many writes were made to it.
     writes: usize,
 }
@@ -118,6 +120,7 @@ impl Driver {
             shut: false,
             got: Vec::new(),
             room: usize::MAX,
+            broken: false,
             writes: 0,
         });
         Peer(self.sockets.len() - 1)
@@ -426,10 +429,14 @@ fn write_to(sockets: &mut [Socket], shard: usize, conns: &[ConnId], bytes: &[u8]
     for (place, conn) in conns.iter().enumerate() {
         let socket = sockets.iter_mut().find(|socket| socket.served == Some((shard, *conn))).unwrap();
         assert!(!socket.shut, "a write after the end");
+        socket.writes += 1;
+        if socket.broken {
+            short.push((place, Wrote::Broken));
+            continue;
+        }
         let taken = bytes.len().min(socket.room);
         socket.got.extend_from_slice(&bytes[..taken]);
         socket.room -= taken;
-        socket.writes += 1;
         if taken < bytes.len() {
             short.push((place, Wrote::Bytes(taken)));
         }
