@@ -151,11 +151,23 @@ impl Subscription<'_> {
     /// Appends a MESSAGE given the part that all subscribers of the group share.
     pub fn encode_message_before(&self, out: &mut Vec<u8>, seq: Seq, tail: &[u8]) {
         let spelled = self.spell();
-        let subscription = spelled.as_ref().map(Spelled::bytes);
-        let head = MessageHead { subscription, ordinal: self.ordinal, seq, ack: self.acknowledges };
+        let head = self.message_head(spelled.as_ref(), seq);
         websocket_frame::encode_head(out, true, Opcode::Text, head.encoded_bytes() + tail.len(), None);
         head.encode(out);
         out.extend_from_slice(tail);
+    }
+
+    /// How many bytes that appends.
+    #[must_use]
+    pub fn message_bytes(&self, seq: Seq, tail_bytes: usize) -> usize {
+        let spelled = self.spell();
+        let payload_bytes = self.message_head(spelled.as_ref(), seq).encoded_bytes() + tail_bytes;
+        websocket_frame::head_bytes(payload_bytes) + payload_bytes
+    }
+
+    fn message_head<'a>(&self, spelled: Option<&'a Spelled<'_>>, seq: Seq) -> MessageHead<'a> {
+        let subscription = spelled.map(Spelled::bytes);
+        MessageHead { subscription, ordinal: self.ordinal, seq, ack: self.acknowledges }
     }
 }
 
@@ -230,6 +242,21 @@ pub fn encode_message_tail(out: &mut Vec<u8>, group: GroupId, update: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_are_as_long_as_they_are_measured() {
+        let short = ShortId::new(b"0f8fad5b-d9cb-469f-a165-70867728950e").expect("it is short");
+        let long = [b'x'; 200];
+        for id in [Id::Short(&short), Id::Long(&long[..1]), Id::Long(&long), Id::None] {
+            for (acknowledges, tail_bytes) in [(false, 0), (true, 0), (false, 200), (true, 0x1_0000)] {
+                let subscription = Subscription { id, ordinal: 12, acknowledges };
+                let seq = Seq::new(3_619_278_028_800_001).expect("it is below the end");
+                let mut out = Vec::new();
+                subscription.encode_message_before(&mut out, seq, &vec![b'x'; tail_bytes]);
+                assert_eq!(subscription.message_bytes(seq, tail_bytes), out.len(), "{subscription:?}");
+            }
+        }
+    }
 
     #[test]
     fn frames_are_taken_for_those_of_no_other_subscription() {

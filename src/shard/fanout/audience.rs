@@ -145,6 +145,13 @@ impl Shard {
             let Some(subscription) = session.subscription(sub) else { continue };
             let writes_now =
                 first == 0 && conn.out.is_none() && !subscription.acknowledges() && conn.subscriptions() == 1;
+            if !writes_now {
+                self.queue_updates(listener);
+                if self.relieve(id) {
+                    return true;
+                }
+                continue;
+            }
             if !self.fan.frames_for.is(&subscription) {
                 if !self.fan.lap.is_empty() {
                     self.fan.held_back = Some(listener);
@@ -152,14 +159,7 @@ impl Shard {
                 }
                 self.fan.encode_for(&subscription);
             }
-            if writes_now {
-                self.fan.lap.join(id, sub);
-                continue;
-            }
-            self.queue_updates(listener);
-            if self.relieve(id) {
-                return true;
-            }
+            self.fan.lap.join(id, sub);
         }
         self.start_lap()
     }
@@ -219,12 +219,7 @@ impl FanOut {
             subscription.encode_message_before(&mut self.frames.bytes, update.seq, tail);
             self.frames.end_piece();
         }
-        // An acknowledged subscription has one header more; its frames are only measured here.
-        if subscription.acknowledges() {
-            self.frames_for.clear();
-        } else {
-            self.frames_for.set(subscription);
-        }
+        self.frames_for.set(subscription);
     }
 }
 

@@ -7,6 +7,7 @@ use crate::report::Reason;
 use crate::session::Session;
 use crate::shard::Shard;
 use crate::shard::conns::Pace;
+use crate::shard::fanout::FanOut;
 use crate::shard::fanout::audience::Listener;
 use crate::shard::flush::UPDATE_BYTES_PER_WRITE;
 use crate::shard::interest::feed_mut;
@@ -34,7 +35,7 @@ impl Shard {
                 }
                 window.note_sent(update.seq);
             }
-            let bytes = self.fan.frames.piece(index).len() as u32;
+            let bytes = self.fan.frame_bytes(&conn.session, sub, index) as u32;
             out.push_owed(Owed { update: update.clone(), sub, gap: false, bytes });
         }
         self.fan.writes += usize::from(!out.blocked);
@@ -86,6 +87,22 @@ impl Shard {
             {
                 window.note_unsent(owed.update.seq);
             }
+        }
+    }
+}
+
+impl FanOut {
+    /// How long an update is as a subscriber is written it: frames lie here for those who take them from here.
+    fn frame_bytes(&self, session: &Session, sub: u16, index: usize) -> usize {
+        match session {
+            Session::Stomp(session) => session.subscription(sub).map_or(0, |subscription| {
+                subscription.message_bytes(self.updates[index].seq, self.tails.piece(index).len())
+            }),
+            Session::Http(_)
+            | Session::Sse
+            | Session::WebSocket(_)
+            | Session::Echo(_)
+            | Session::Closing { .. } => self.frames.piece(index).len(),
         }
     }
 }

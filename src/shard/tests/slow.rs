@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::stomp::{connect, send_to, subscribe};
+use super::stomp::{connect, connect_stomp, send_to, subscribe};
 use super::{Driver, Peer, at, get, post, seq, text, upgrade, write_to};
 use crate::ids::Transport;
 use crate::limits::SlowConsumer;
@@ -155,6 +155,28 @@ fn what_one_turn_brings_is_not_piled_up_for_everybody_before_it_is_written() {
     }
     let everything = UPDATES * 250;
     assert!(queued_most < everything + peers.len() * queue_bytes_max, "{queued_most} bytes waited at once");
+}
+
+#[test]
+fn what_waits_is_counted_as_long_as_it_is_written() {
+    for id in ["a", "a very long id that is kept as it was given, for it is not short"] {
+        for headers in ["", "ack:client\n"] {
+            let mut driver = Driver::new(1);
+            // One who is written at once has the same id, and one another.
+            let peers = [(id, ""), (id, headers), ("b", "")].map(|(id, headers)| {
+                let peer = connect_stomp(&mut driver, 0, "");
+                driver.send(peer, subscribe(id, 7, headers));
+                peer
+            });
+            driver.sockets[peers[1].0].room = 0;
+            // The first finds out that the socket takes nothing.
+            driver.publish(7, &at("alice", 1));
+            driver.publish(7, &at("alice", 2));
+            let waits = driver.report(0).queue_bytes[Transport::Stomp as usize] as usize;
+            driver.make_room(peers[1], usize::MAX);
+            assert_eq!(driver.take(peers[1]).len(), waits, "{id}, {headers}");
+        }
+    }
 }
 
 /// The numbers of the updates that one subscription of a STOMP connection got.
@@ -332,7 +354,7 @@ fn pong_overtakes_the_updates_that_wait() {
 #[test]
 fn each_subscription_of_a_blocked_connection_ends_on_its_groups_newest() {
     let mut driver = Driver::with(1, |limits| limits.queue_bytes_max = 400);
-    let peer = super::stomp::connect_stomp(&mut driver, 0, "");
+    let peer = connect_stomp(&mut driver, 0, "");
     driver.send(peer, [subscribe("a", 7, ""), subscribe("b", 8, "")].concat());
     driver.sockets[peer.0].room = 0;
     let mut newest = [0; 2];

@@ -213,6 +213,16 @@ pub fn encode_head(out: &mut Vec<u8>, fin: bool, opcode: Opcode, payload_len: us
     }
 }
 
+/// How many bytes [`encode_head`] appends for a frame without a mask.
+#[must_use]
+pub const fn head_bytes(payload_len: usize) -> usize {
+    match payload_len {
+        0..126 => 2,
+        126..0x1_0000 => 4,
+        _ => 10,
+    }
+}
+
 /// Appends a whole frame as a server sends it: final and unmasked.
 pub fn encode_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     encode_head(out, true, opcode, payload.len(), None);
