@@ -157,6 +157,32 @@ fn what_one_turn_brings_is_not_piled_up_for_everybody_before_it_is_written() {
     assert!(queued_most < everything + peers.len() * queue_bytes_max, "{queued_most} bytes waited at once");
 }
 
+/// Whoever has a queue of its own stands among those who are written to together.
+#[test]
+fn long_queue_that_is_written_between_leaves_nobody_out() {
+    const UPDATES: usize = 2000;
+    let mut driver = Driver::new(1);
+    let wants = [
+        subscribe("a", 7, ""),
+        [subscribe("a", 7, ""), subscribe("b", 8, "")].concat(),
+        subscribe("b", 7, ""),
+    ];
+    let hello = [upgrade("/location").into_bytes(), connect("")].concat();
+    let peers: Vec<Peer> =
+        (0..30).map(|nth| driver.connect(0, [&hello[..], &wants[nth * 2 / 3 % 3]].concat())).collect();
+    let publisher = driver.open_websocket(0, 7, "");
+    for x in 0..UPDATES as u32 {
+        driver.feed(publisher, text(&at("alice", x)));
+    }
+    driver.run();
+    let told = driver.take_seqs(publisher);
+    assert_eq!(told.len(), UPDATES);
+    for (nth, peer) in peers.iter().enumerate() {
+        assert!(seqs(&driver.take(*peer)) == told, "{nth} got others");
+    }
+    assert_eq!(driver.report(0).delivered, [0, 0, 0, 0, UPDATES as u64, 30 * UPDATES as u64]);
+}
+
 #[test]
 fn what_waits_is_counted_as_long_as_it_is_written() {
     for id in ["a", "a very long id that is kept as it was given, for it is not short"] {
