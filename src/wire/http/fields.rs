@@ -39,7 +39,7 @@ impl<'a> Given<'a> {
 }
 
 /// A field that the head itself has to understand.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
     Host,
     Connection,
@@ -210,4 +210,38 @@ pub(super) fn list_has(list: &[u8], token: &str) -> bool {
 fn list_has_other(list: &[u8], token: &str) -> bool {
     let mut elements = list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     elements.any(|element| !element.is_empty() && !element.eq_ignore_ascii_case(token.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A field is found however its name is written, and not by a name that is close to it.
+    #[track_caller]
+    fn check(name: &str, known: Known) {
+        for spelled in [name.to_owned(), name.to_ascii_lowercase(), name.to_ascii_uppercase()] {
+            assert_eq!(Known::of(&spelled), Some(known), "{spelled}");
+        }
+        for other in [format!("{name}x"), name[1..].to_owned(), format!("x{}", &name[1..])] {
+            assert_eq!(Known::of(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn field_is_known_by_its_name_in_any_case() {
+        check("Host", Known::Host);
+        check("Connection", Known::Connection);
+        check("Content-Length", Known::ContentLength);
+        check("Transfer-Encoding", Known::TransferEncoding);
+        check("Expect", Known::Expect);
+        check("Upgrade", Known::Upgrade);
+        check("Origin", Known::Origin);
+        check("If-None-Match", Known::IfNoneMatch);
+        check("Last-Event-ID", Known::LastEventId);
+        check("Sec-Fetch-Site", Known::SecFetchSite);
+        check("Sec-WebSocket-Version", Known::WebSocketVersion);
+        check("Sec-WebSocket-Key", Known::WebSocketKey);
+        check("Sec-WebSocket-Protocol", Known::WebSocketOffer);
+        check("Sec-WebSocket-Extensions", Known::WebSocketOffer);
+    }
 }
