@@ -84,6 +84,7 @@ impl Shard {
             if shares {
                 self.encode_shared_answer(id);
                 self.fan.lap.join(id, 0);
+                // Before it is written: whoever has a plain answer stays, so nothing is queued that could go out first.
                 self.note_poll_answered(id);
                 continue;
             }
