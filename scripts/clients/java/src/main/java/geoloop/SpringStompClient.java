@@ -7,13 +7,17 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
+import org.springframework.http.HttpHeaders;
 import org.springframework.messaging.converter.MappingJackson2MessageConverter;
 import org.springframework.messaging.simp.stomp.StompCommand;
 import org.springframework.messaging.simp.stomp.StompFrameHandler;
@@ -22,15 +26,25 @@ import org.springframework.messaging.simp.stomp.StompSession;
 import org.springframework.messaging.simp.stomp.StompSessionHandlerAdapter;
 import org.springframework.scheduling.concurrent.ThreadPoolTaskScheduler;
 import org.springframework.web.socket.TextMessage;
+import org.springframework.web.socket.WebSocketExtension;
+import org.springframework.web.socket.WebSocketHandler;
 import org.springframework.web.socket.WebSocketHttpHeaders;
+import org.springframework.web.socket.WebSocketMessage;
 import org.springframework.web.socket.WebSocketSession;
 import org.springframework.web.socket.client.standard.StandardWebSocketClient;
 import org.springframework.web.socket.handler.TextWebSocketHandler;
+import org.springframework.web.socket.handler.WebSocketHandlerDecorator;
 import org.springframework.web.socket.messaging.WebSocketStompClient;
 
 /** Spring's STOMP client: updates as objects, receipts, acks, heart-beats, two groups, and what others publish. */
 public final class SpringStompClient {
     private static final long WAIT_SECONDS_MAX = 10;
+    // The library looks twice an interval whether it is to beat, so its beats are up to 12 s apart; the server waits for 16.
+    private static final long OUR_BEATS_MS = 8_000;
+    // The library gives up a server that was silent for three of these.
+    private static final long SERVER_BEATS_MS = 4_000;
+    // They take 20 s, longer than either side bears silence.
+    private static final int BEATS_MIN = 5;
 
     /** What is published. */
     @JsonInclude(JsonInclude.Include.NON_NULL)
@@ -59,7 +73,9 @@ public final class SpringStompClient {
         check(server, "receipts come for SUBSCRIBE, SEND and DISCONNECT", SpringStompClient::receipts);
         check(server, "messages can be acknowledged and refused one by one", SpringStompClient::acknowledge);
         check(server, "two groups on one connection stay apart", SpringStompClient::twoGroups);
-        check(server, "heart-beats, asked for at half a second each way, keep a silent connection",
+        check(server, "heart-beats, asked for at half a second each way, are agreed on at a second",
+                SpringStompClient::agreement);
+        check(server, "heart-beats keep a silent connection that neither side would keep without them",
                 SpringStompClient::heartBeats);
         check(server, "what HTTP and WebSocket publish is received, and what it sends is polled",
                 SpringStompClient::otherTransports);
@@ -99,10 +115,12 @@ public final class SpringStompClient {
     private static final class Client extends StompSessionHandlerAdapter implements AutoCloseable {
         private final BlockingQueue<StompHeaders> errors = new LinkedBlockingQueue<>();
         private final BlockingQueue<Throwable> failures = new LinkedBlockingQueue<>();
+        private final BlockingQueue<StompHeaders> connected = new LinkedBlockingQueue<>();
+        private final Semaphore beats = new Semaphore(0);
         private final StompSession session;
 
         Client(String server, long... heartBeat) throws Exception {
-            WebSocketStompClient client = new WebSocketStompClient(new StandardWebSocketClient());
+            WebSocketStompClient client = new WebSocketStompClient(new BeatCounter(beats));
             client.setMessageConverter(new MappingJackson2MessageConverter());
             client.setTaskScheduler(SCHEDULER);
             if (heartBeat.length == 2) {
@@ -136,6 +154,11 @@ public final class SpringStompClient {
             return session.send("/pub/share/" + group, location);
         }
 
+        @Override
+        public void afterConnected(StompSession session, StompHeaders headers) {
+            connected.add(headers);
+        }
+
         /** A converter for JSON can make nothing of the plain text of an ERROR, so that is where its headers come. */
         @Override
         public void handleException(StompSession session, StompCommand command, StompHeaders headers, byte[] payload,
@@ -158,6 +181,31 @@ public final class SpringStompClient {
                 session.disconnect();
             }
             require(failures.isEmpty(), failures);
+        }
+    }
+
+    /** What the STOMP client speaks through: the one place where heart-beats are seen, each a message of a line end. */
+    private static final class BeatCounter extends StandardWebSocketClient {
+        private final Semaphore beats;
+
+        BeatCounter(Semaphore beats) {
+            this.beats = beats;
+        }
+
+        @Override
+        protected CompletableFuture<WebSocketSession> executeInternal(WebSocketHandler handler, HttpHeaders headers,
+                URI address, List<String> protocols, List<WebSocketExtension> extensions,
+                Map<String, Object> attributes) {
+            WebSocketHandler counting = new WebSocketHandlerDecorator(handler) {
+                @Override
+                public void handleMessage(WebSocketSession session, WebSocketMessage<?> message) throws Exception {
+                    if ("\n".equals(message.getPayload())) {
+                        beats.release();
+                    }
+                    super.handleMessage(session, message);
+                }
+            };
+            return super.executeInternal(counting, headers, address, protocols, extensions, attributes);
         }
     }
 
@@ -242,13 +290,24 @@ public final class SpringStompClient {
         }
     }
 
+    private static void agreement(String server) throws Exception {
+        try (Client client = new Client(server, 500, 500)) {
+            long[] agreed = next(client.connected, "CONNECTED").getHeartbeat();
+            require(Arrays.equals(agreed, new long[] {1000, 1000}), Arrays.toString(agreed));
+        }
+    }
+
+    /** Counts the server's beats and looks at no clock, so a machine that is slow makes it take longer and not fail. */
     private static void heartBeats(String server) throws Exception {
         long group = freshGroup();
-        try (Client client = new Client(server, 500, 500)) {
+        try (Client client = new Client(server, OUR_BEATS_MS, SERVER_BEATS_MS)) {
             BlockingQueue<Received> received = client.subscribe(group, "auto");
-            // The server agrees to a second. Nothing but heart-beats is sent for five: the library gives up a server that
-            // was silent for three, the server a client that was silent for two.
-            require(client.failures.poll(5, TimeUnit.SECONDS) == null, "a transport error");
+            for (int heard = 0; heard < BEATS_MIN; heard++) {
+                boolean isHeard = client.beats.tryAcquire(2 * WAIT_SECONDS_MAX, TimeUnit.SECONDS);
+                require(client.failures.isEmpty(), client.failures);
+                require(client.errors.isEmpty(), client.errors);
+                require(isHeard, heard + " heart-beats, and then none");
+            }
             require(client.session.isConnected(), "disconnected");
             client.share(group, new Location(1, 1, null));
             next(received, "the update");
