@@ -39,6 +39,9 @@ class Figures {
   }
 }
 
+// With jitter, so that a server that comes back, or refuses, is not met by everybody at once.
+const spread = (waitMs, error) => (error.waitMs || 0) + waitMs * (0.5 + Math.random());
+
 class Connection {
   // One of off, connecting, live and waiting; `why` and `untilMs` tell of a wait.
   state = 'off';
@@ -52,6 +55,9 @@ class Connection {
   waitMs = WAIT_MS_MIN;
   liveSince = null;
   wasLost = false;
+  // Whether the map needs another snapshot, and the signal of who asks for one.
+  isStale = false;
+  refreshing = null;
   // Whether it goes on when another draws.
   isKept = false;
 
@@ -94,7 +100,7 @@ class Connection {
 
   async begin(signal) {
     const snapshot = await askSnapshot(signal);
-    if (signal.aborted) return;
+    signal.throwIfAborted();
     this.cursor = snapshot.seq;
     if (this === drawing) settle(snapshot);
   }
@@ -146,20 +152,32 @@ class Connection {
   }
 
   async skip(signal) {
-    const { seq } = await askSnapshot(signal);
-    this.figures.missed += Math.max(0, seq - this.cursor);
-    this.cursor = seq;
+    const snapshot = await askSnapshot(signal);
+    this.figures.missed += Math.max(0, snapshot.seq - this.cursor);
+    this.cursor = snapshot.seq;
+    if (this === drawing) settle(snapshot);
   }
 
-  // Takes the snapshot, if this is the one that draws.
+  // Takes the snapshot, if this is the one that draws: one at a time, and until there is one, for the map is wrong until then.
   async refresh() {
     if (this !== drawing) return;
     const { signal } = this.stopper;
-    try {
-      const snapshot = await askSnapshot(signal);
-      if (this === drawing && !signal.aborted) settle(snapshot);
-    } catch (error) {
-      if (!signal.aborted) say(`No snapshot: ${reason(error)}.`);
+    this.isStale = true;
+    if (this.refreshing === signal) return;
+    this.refreshing = signal;
+    for (let waitMs = WAIT_MS_MIN; this.isStale && this === drawing && !signal.aborted;) {
+      this.isStale = false;
+      try {
+        const snapshot = await askSnapshot(signal);
+        if (this === drawing && !signal.aborted) settle(snapshot);
+      } catch (error) {
+        if (signal.aborted) break;
+        this.isStale = true;
+        say(`No snapshot: ${reason(error)}.`);
+        await sleep(spread(waitMs, error), signal);
+        waitMs = Math.min(waitMs * 2, WAIT_MS_MAX);
+      }
     }
+    if (this.refreshing === signal) this.refreshing = null;
   }
 }

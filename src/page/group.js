@@ -19,6 +19,8 @@ let group = '';
 const members = new Map();
 // Updates up to this one are in the snapshot already.
 let floor = 0;
+// When that was asked for: one that was asked for before it knows less, whenever it comes.
+let settledFrom = 0;
 
 // Ends early when the signal is aborted or the network is back.
 function sleep(ms, signal) {
@@ -54,6 +56,8 @@ async function askSnapshot(signal) {
 
 // Makes the map what a snapshot says, but for newer updates that came while it was under way.
 function settle(snapshot) {
+  if (snapshot.askedAt < settledFrom) return;
+  settledFrom = snapshot.askedAt;
   const isNewer = member => member?.seen >= snapshot.askedAt && member.seq > snapshot.seq;
   const told = new Map(snapshot.members.map(update => [update.member ?? '', update]));
   for (const [name, member] of members) if (!told.has(name) && !isNewer(member)) members.delete(name);

@@ -102,6 +102,13 @@ function checkPage(claim, run) {
   });
 }
 
+/** A promise, and what fulfils it. */
+function deferred() {
+  let resolve;
+  const promise = new Promise((fulfil) => (resolve = fulfil));
+  return { promise, resolve };
+}
+
 /** Waits until a transport is in that state. */
 const state = (page, transport, wanted, timeout = WAIT_MS_MAX) =>
   page.waitForSelector(`[data-transport=${transport}][data-state=${wanted}]`, { timeout });
@@ -155,6 +162,13 @@ async function pin(group) {
   await share(server.address, group, { member: "low", x: 0, y: 0 });
   await share(server.address, group, { member: "high", x: 100, y: 100 });
 }
+
+/** Publishes what is no location. */
+const tell = (group, said) =>
+  fetch(`http://${server.address}/location/share/${group}`, { method: "POST", body: JSON.stringify(said) });
+
+/** How many polls the page has asked whether its streams are still alive. */
+const polls = (page) => page.requests.filter((url) => url.includes("&probe")).length;
 
 const snapshot = async (group) => (await fetch(`http://${server.address}/location/group/${group}`)).json();
 const present = async (group, member) => (await snapshot(group)).members.find((update) => update.member === member);
@@ -275,8 +289,7 @@ checkPage("what the server has forgotten meanwhile is told as a gap, and the sna
   visit.expected = SERVER_AWAY;
   gate.shut(true);
   gate.cut();
-  const left = JSON.stringify({ member: "jean", left: true });
-  await fetch(`http://${server.address}/location/share/${group}`, { method: "POST", body: left });
+  await tell(group, { member: "jean", left: true });
   // More than a group's history, so that jean's leave has gone from it.
   for (let x = 1; x <= 200; x++) await share(server.address, group, { member: "inga", x, y: 0 });
   gate.shut(false);
@@ -287,6 +300,64 @@ checkPage("what the server has forgotten meanwhile is told as a gap, and the sna
   await share(server.address, group, { member: "inga", x: 1, y: 1 });
   await eventually("inga's next place", async () => (await listed(page, "inga")) === "1, 1");
   for (const transport of streams) assert.match(await cell(page, transport, "missed"), /, 1 gap$/, transport);
+  gate.close();
+});
+
+checkPage("what comes between the snapshots that a gap asks for is on the map", async (visit) => {
+  const group = freshGroup();
+  const gate = await cuttable(server.address);
+  const page = await visit.open(group, "long_poll", "hera", { address: gate.address });
+  await share(server.address, group, { member: "iris", x: 0, y: 0 });
+  await eventually("iris", () => listed(page, "iris"));
+  visit.expected = SERVER_AWAY;
+  gate.shut(true);
+  gate.cut();
+  for (let x = 1; x <= 200; x++) await share(server.address, group, { member: "iris", x, y: 0 });
+  // The first knows least and comes last, and there is no third.
+  const [known, told] = [deferred(), deferred()];
+  let asked = 0;
+  await page.route("**/location/group/*", async (route) => {
+    const place = ++asked;
+    if (place > 2) return route.abort();
+    if (place === 2) {
+      await known.promise;
+      await share(server.address, group, { member: "jade", x: 1, y: 2 });
+      await tell(group, { member: "iris", left: true });
+    }
+    const response = await route.fetch();
+    if (place === 1) {
+      known.resolve();
+      await told.promise;
+    }
+    await route.fulfill({ response });
+    if (place === 2) told.resolve();
+  });
+  gate.shut(false);
+  await eventually("jade", () => listed(page, "jade"), RETURN_MS_MAX);
+  await eventually("a third", () => asked > 2);
+  assert.ok((await listed(page, "jade")) && !(await listed(page, "iris")), await page.textContent("#list"));
+  gate.close();
+});
+
+checkPage("a snapshot that is refused is asked for until it comes", async (visit) => {
+  const group = freshGroup();
+  const gate = await cuttable(server.address);
+  const page = await visit.open(group, "websocket", "lena", { address: gate.address });
+  await share(server.address, group, { member: "mike", x: 0, y: 0 });
+  await eventually("mike", () => listed(page, "mike"));
+  visit.expected = /net::ERR_|WebSocket connection to|status of 503/;
+  let refused = 0;
+  await page.route("**/location/group/*", (route) => {
+    refused += 1;
+    return refused > 2 ? route.continue() : route.fulfill({ status: 503, json: { detail: "no room" } });
+  });
+  gate.shut(true);
+  gate.cut();
+  await tell(group, { member: "mike", left: true });
+  for (let x = 1; x <= 200; x++) await share(server.address, group, { member: "nell", x, y: 0 });
+  gate.shut(false);
+  await eventually("nell alone", async () => (await listed(page, "nell")) && !(await listed(page, "mike")), RETURN_MS_MAX);
+  assert.ok(refused > 2, `${refused} snapshots`);
   gate.close();
 });
 
