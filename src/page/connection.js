@@ -82,7 +82,10 @@ class Connection {
 
   become(state) {
     this.state = state;
-    if (state !== 'live') Object.assign(this, { send: null, liveSince: null });
+    if (state !== 'live') {
+      if (performance.now() - (this.liveSince ?? Infinity) > STEADY_MS) this.waitMs = WAIT_MS_MIN;
+      Object.assign(this, { send: null, end: null, liveSince: null });
+    }
     show(this);
   }
 
@@ -122,10 +125,11 @@ class Connection {
     if (this === drawing) say(stateWords(this));
   }
 
-  // Longer each time, and with jitter, so that a server that comes back is not met by everybody at once.
+  // Longer each time that nobody stays.
   async wait(error, signal) {
-    if (performance.now() - (this.liveSince ?? Infinity) > STEADY_MS) this.waitMs = WAIT_MS_MIN;
-    const waitMs = Math.max(error.waitMs || 0, this.waitMs * (0.5 + Math.random()));
+    // Here, for it says how long the first wait is.
+    this.become('waiting');
+    const waitMs = spread(this.waitMs, error);
     this.waitMs = Math.min(this.waitMs * 2, WAIT_MS_MAX);
     this.lose(reason(error), waitMs);
     await sleep(waitMs, signal);
