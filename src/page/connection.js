@@ -14,8 +14,12 @@ class Figures {
   updates = 0;
   missed = 0;
   gaps = 0;
-  // The present second comes first.
-  seconds = [{ updates: 0, ages: [] }];
+  // The present second comes first. In a page that nobody sees browsers make them longer.
+  seconds = [this.newSecond()];
+
+  newSecond() {
+    return { since: performance.now(), updates: 0, ages: [] };
+  }
 
   count(ageMs) {
     const [now] = this.seconds;
@@ -25,12 +29,13 @@ class Figures {
   }
 
   endSecond() {
-    this.seconds = [{ updates: 0, ages: [] }, ...this.seconds.slice(0, LATENCY_SECONDS)];
+    this.seconds = [this.newSecond(), ...this.seconds.slice(0, LATENCY_SECONDS)];
   }
 
   get rate() {
-    const whole = this.seconds.slice(1, 1 + RATE_SECONDS);
-    return whole.reduce((sum, second) => sum + second.updates, 0) / Math.max(whole.length, 1);
+    const [now, ...whole] = this.seconds.slice(0, 1 + RATE_SECONDS);
+    const tookMs = now.since - whole.at(-1)?.since;
+    return whole.reduce((sum, second) => sum + second.updates, 0) / (tookMs / 1000 || 1);
   }
 
   get latencyMs() {

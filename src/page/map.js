@@ -63,7 +63,6 @@ function paint(now) {
   isPainting = false;
   const [width, height, ratio] = [canvas.clientWidth, canvas.clientHeight, devicePixelRatio];
   if (!width || !height) return;
-  forgetLeavesAndTrails(now);
   const present = [...members.values()].filter(member => !member.left);
   const isFollowing = follow(mine ? [...present, mine] : present);
   // Setting the size clears it and forgets the pen's ways.

@@ -146,6 +146,8 @@ setInterval(() => {
     connection.figures.endSecond();
     show(connection);
   }
+  // Here, for nothing is painted while nobody sees the page, and it may be open for days.
+  forgetLeavesAndTrails(performance.now());
   listMembers();
   repaint();
 }, 1000);
