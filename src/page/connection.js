@@ -150,6 +150,7 @@ class Connection {
   }
 
   hear(update) {
+    if (update.seq <= this.cursor && this === drawing) forgetNumbers();
     if (update.gap) this.figures.gaps++;
     // Numbers of a group follow one another; from 0 nothing is known of what was before.
     else if (this.cursor > 0) this.figures.missed += update.seq - this.cursor - 1;

@@ -70,6 +70,12 @@ function settle(snapshot) {
   repaint();
 }
 
+// For a server that numbers from further back than the one before: what is held is older than all it says.
+function forgetNumbers() {
+  floor = 0;
+  for (const member of members.values()) member.seq = 0;
+}
+
 const isPresent = name => members.has(name) && !members.get(name).left;
 
 function learn(update) {
