@@ -151,4 +151,6 @@ setInterval(() => {
   listMembers();
   repaint();
 }, 1000);
+// Another address typed or pasted in its place is for another group or way.
+addEventListener('hashchange', () => location.reload());
 begin();
