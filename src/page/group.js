@@ -8,6 +8,8 @@ const COORDINATE_MAX = 1e12;
 const GLIDE_MS_MAX = 1000;
 const TRAIL_MS = 6000;
 const TRAIL_POINTS_MAX = 60;
+// Past this a request's connection is taken for dead.
+const ANSWER_MS_MAX = 10000;
 
 const $ = id => document.getElementById(id);
 const say = text => { $('say').textContent = text; };
@@ -37,16 +39,19 @@ function sleep(ms, signal) {
   });
 }
 
-async function ask(path, options) {
-  const answer = await fetch(path, { cache: 'no-store', ...options });
+// `parkedMs` is how long the server may take by right.
+async function ask(path, { signal, parkedMs = 0, ...options } = {}) {
+  const late = AbortSignal.timeout(parkedMs + ANSWER_MS_MAX);
+  signal = signal ? AbortSignal.any([signal, late]) : late;
+  const answer = await fetch(path, { cache: 'no-store', signal, ...options });
   if (answer.ok || answer.status === 304) return answer;
   const problem = await answer.json().catch(() => ({}));
   const waitMs = Number(answer.headers.get('Retry-After')) * 1000;
   throw Object.assign(Error(problem.detail ?? `the server answered ${answer.status}`), { waitMs });
 }
 
-// A fetch that reaches nobody fails with a TypeError, whose words each browser has of its own.
-const reason = error => (error instanceof TypeError ? 'the server does not answer' : error.message);
+// A fetch that reaches nobody fails with a TypeError, one that takes too long with a TimeoutError; each browser has words of its own.
+const reason = error => (error instanceof TypeError || error.name === 'TimeoutError' ? 'the server does not answer' : error.message);
 
 async function askSnapshot(signal) {
   const askedAt = performance.now();

@@ -35,7 +35,8 @@ const transports = {
   async long_poll(link, signal) {
     // The first one returns at once, to see that somebody answers.
     for (let timeoutMs = 1; !signal.aborted; timeoutMs = LONG_POLL_MS) {
-      const answer = await ask(`/location/long/${group}?since=${link.cursor}&timeout=${timeoutMs}${speak()}`, { signal });
+      const path = `/location/long/${group}?since=${link.cursor}&timeout=${timeoutMs}${speak()}`;
+      const answer = await ask(path, { signal, parkedMs: timeoutMs });
       link.live();
       const text = await answer.text();
       if (!text) link.cursor = Number(answer.headers.get('Location-Seq'));
