@@ -4,6 +4,9 @@ const WAIT_MS_MIN = 500;
 const WAIT_MS_MAX = 15000;
 // Who was connected for less goes on waiting longer each time.
 const STEADY_MS = 5000;
+const SILENT_MS = 30000;
+// What a poll knows a stream tells within this.
+const STALLED_MS = 5000;
 const LATENCY_SECONDS = 10;
 const RATE_SECONDS = 5;
 // A median needs no more.
@@ -57,6 +60,10 @@ class Connection {
   stopper = null;
   // Publishes a body by the connection itself, where that can be.
   send = null;
+  // Ends a stream that is open, for the reason given.
+  end = null;
+  heardAt = 0;
+  isProbing = false;
   waitMs = WAIT_MS_MIN;
   liveSince = null;
   wasLost = false;
@@ -116,9 +123,12 @@ class Connection {
   live() {
     if (this.state === 'live') return;
     this.become('live');
-    this.liveSince = performance.now();
-    // Whoever went while nobody told us is still on the map.
-    if (this.wasLost) this.refresh();
+    this.liveSince = this.heardAt = performance.now();
+    if (this.wasLost && this === drawing) {
+      // Whoever went while nobody told us is still on the map, and what we said last may have reached nobody.
+      this.refresh();
+      sayAgain();
+    }
     this.wasLost = false;
     if (this === drawing) stopUnkept();
   }
@@ -144,6 +154,7 @@ class Connection {
   take(text, bytes = 0) {
     const update = JSON.parse(text);
     this.figures.bytes += bytes;
+    this.heardAt = performance.now();
     if (update.error) say(`${update.error}: ${update.detail ?? ''}`);
     else if (update.seq > this.cursor || update.gap) this.hear(update);
     return update;
@@ -161,6 +172,27 @@ class Connection {
     if (update.gap) this.refresh();
   }
 
+  // A network that is gone without a word leaves a stream open that says nothing, and a page does not see keep-alives: after
+  // a silence a poll tells whether there was something to say.
+  async probe() {
+    if (!this.end || this.isProbing || performance.now() - this.heardAt < SILENT_MS) return;
+    const { end, cursor, stopper: { signal } } = this;
+    this.isProbing = true;
+    try {
+      const answer = await ask(`/location/long/${group}?since=${cursor}&timeout=0&probe`, { signal });
+      if (await answer.text()) {
+        await sleep(STALLED_MS, signal);
+        if (this.cursor === cursor) end('the connection has fallen silent');
+      }
+      this.heardAt = performance.now();
+    } catch (error) {
+      // One that is refused or late tells nothing of the stream.
+      if (error instanceof TypeError) end(reason(error));
+    }
+    this.isProbing = false;
+  }
+
+  // Goes on from a snapshot, which the map has to be made of too: one from before would lack what lies between.
   async skip(signal) {
     const snapshot = await askSnapshot(signal);
     this.figures.missed += Math.max(0, snapshot.seq - this.cursor);

@@ -86,7 +86,7 @@ function enter() {
   if (group !== value) {
     group = value;
     members.clear();
-    [floor, view, viewGoal, mine] = [0, null, null, null];
+    [floor, view, viewGoal, mine, hasLeft] = [0, null, null, null, false];
     stopWatching();
     $('leave').disabled = true;
   }
@@ -144,6 +144,7 @@ new ResizeObserver(repaint).observe(canvas);
 setInterval(() => {
   for (const connection of connections) {
     connection.figures.endSecond();
+    connection.probe();
     show(connection);
   }
   // Here, for nothing is painted while nobody sees the page, and it may be open for days.

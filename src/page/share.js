@@ -10,12 +10,14 @@ const DEGREES = 1e4;
 // Where you are to be shown; null while you share nothing.
 let mine = null;
 let isSaid = true;
+// Whether that is because you stopped.
+let hasLeft = false;
 let telling = null;
 let watchId = null;
 
 function share(location) {
   mine = location;
-  isSaid = false;
+  isSaid = hasLeft = false;
   $('leave').disabled = false;
   repaint();
   telling ??= tell();
@@ -49,13 +51,25 @@ function shareAgain() {
   if (mine) share(mine);
 }
 
+// What was said over a connection that then broke off.
+function sayAgain() {
+  if (mine) share(mine);
+  else if (hasLeft) tellLeave();
+}
+
 async function leave() {
   mine = null;
+  hasLeft = true;
   stopWatching();
   $('leave').disabled = true;
   repaint();
   await telling;
+  if (mine) return;
   if (!me()) return say('You share nothing any more; the nameless location stays for a while.');
+  await tellLeave();
+}
+
+async function tellLeave() {
   try {
     await publish({ left: true });
     say('You share nothing any more.');

@@ -48,13 +48,16 @@ const transports = {
   sse: (link, signal) => new Promise((_, fail) => {
     const source = new EventSource(`/location/sse/${group}?last_event_id=${link.cursor}${speak()}`);
     let wasOpen = false;
+    const off = () => end('off');
     const end = why => {
+      signal.removeEventListener('abort', off);
       source.close();
       fail(Error(why));
     };
-    signal.addEventListener('abort', () => end('off'));
+    signal.addEventListener('abort', off);
     source.onopen = () => {
       wasOpen = true;
+      link.end = end;
       link.live();
     };
     source.addEventListener('location', ({ data, lastEventId }) => {
@@ -74,7 +77,7 @@ const transports = {
       link.live();
     };
     const read = text => void link.take(text, frameSizeOf(sizeOf(text)));
-    return talk(`/ws/${group}?since=${link.cursor}${speak()}`, [], signal, open, read);
+    return talk(`/ws/${group}?since=${link.cursor}${speak()}`, [], link, signal, open, read);
   },
 
   stomp(link, signal) {
@@ -102,23 +105,29 @@ const transports = {
         if (command === 'ERROR') return body;
       }
     };
-    return talk('/location', ['v12.stomp'], signal, open, read);
+    return talk('/location', ['v12.stomp'], link, signal, open, read);
   },
 };
 
 // Keeps a WebSocket until it closes; what `read` returns is why it is to close.
-function talk(path, protocols, signal, open, read) {
+function talk(path, protocols, link, signal, open, read) {
   return new Promise((_, fail) => {
     const socket = new WebSocket(location.origin.replace(/^http/, 'ws') + path, protocols);
+    const off = () => end('off');
     const end = why => {
+      signal.removeEventListener('abort', off);
+      socket.onmessage = null;
       fail(Error(why));
       // While it connects a browser would call that an error; then it closes once it is open.
       if (socket.readyState !== WebSocket.CONNECTING) socket.close();
     };
-    signal.addEventListener('abort', () => end('off'));
-    socket.onopen = () => (signal.aborted ? socket.close() : open(socket));
+    signal.addEventListener('abort', off);
+    socket.onopen = () => {
+      if (signal.aborted) return socket.close();
+      link.end = end;
+      open(socket);
+    };
     socket.onmessage = ({ data }) => {
-      if (signal.aborted) return;
       const why = read(data, socket);
       if (why) end(why);
     };
@@ -130,7 +139,8 @@ function talk(path, protocols, signal, open, read) {
 function countPolls(entries) {
   const polls = { short_poll: '/location/cur/', long_poll: '/location/long/' };
   for (const { name, transferSize } of entries) {
-    const { pathname } = new URL(name);
+    const { pathname, searchParams } = new URL(name);
+    if (searchParams.has('probe')) continue;
     for (const link of connections) {
       if (link.isOn && polls[link.transport] && pathname === polls[link.transport] + group) link.figures.bytes += transferSize;
     }

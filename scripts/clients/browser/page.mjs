@@ -63,13 +63,19 @@ class Visit {
   expected = /^$/;
 
   /** A page in a browser's profile of its own; connections of one profile are few. */
-  async open(group, transport, member, { compare = "", address = server.address, ...options } = {}) {
+  async open(group, transport, member, { compare = "", address = server.address, hasClock = false, ...options } = {}) {
     const context = await browser.newContext({ ...DESKTOP, ...options });
     this.contexts.push(context);
     const page = await context.newPage();
+    // Whose time can be wound on.
+    if (hasClock) await page.clock.install();
     page.on("console", (message) => this.hear(message.type(), message.text()));
     page.on("pageerror", (error) => this.faults.push(error.stack));
-    page.on("request", (request) => this.see(request.url(), address));
+    page.requests = [];
+    page.on("request", (request) => {
+      page.requests.push(request.url());
+      this.see(request.url(), address);
+    });
     page.on("websocket", (socket) => this.see(socket.url().replace("ws:", "http:"), address));
     await page.goto(`http://${address}/#group=${group}&transport=${transport}&member=${member}&compare=${compare}`);
     for (const each of compare ? compare.split(",") : [transport]) await state(page, each, "live");
@@ -359,6 +365,54 @@ checkPage("a snapshot that is refused is asked for until it comes", async (visit
   await eventually("nell alone", async () => (await listed(page, "nell")) && !(await listed(page, "mike")), RETURN_MS_MAX);
   assert.ok(refused > 2, `${refused} snapshots`);
   gate.close();
+});
+
+checkPage("a stream that has died without a word is found out, and what it did not tell is told", async (visit) => {
+  const group = freshGroup();
+  const gate = await cuttable(server.address);
+  const streams = ["sse", "websocket", "stomp"];
+  const options = { compare: streams.join(","), address: gate.address, hasClock: true };
+  const page = await visit.open(group, "stomp", "otto", options);
+  await share(server.address, group, { member: "pia", x: 1, y: 1 });
+  await eventually("pia", () => listed(page, "pia"));
+  gate.stall();
+  // Said into the void, and said again.
+  await click(page, [0.5, 0.5]);
+  await share(server.address, group, { member: "pia", x: 2, y: 2 });
+  await page.clock.fastForward(31_000);
+  await eventually("a poll", () => polls(page));
+  await page.clock.fastForward(6_000);
+  await eventually("pia's next place", async () => (await listed(page, "pia")) === "2, 2", RETURN_MS_MAX);
+  await eventually("otto", () => present(group, "otto"));
+  for (const transport of streams) {
+    await state(page, transport, "live");
+    assert.equal(await cell(page, transport, "missed"), "0", transport);
+  }
+  gate.close();
+});
+
+checkPage("a quiet stream is left alone", async (visit) => {
+  const group = freshGroup();
+  const page = await visit.open(group, "websocket", "rosa", { hasClock: true });
+  let opened = 0;
+  page.on("websocket", () => (opened += 1));
+  for (let time = 0; time < 3; time++) {
+    await page.clock.fastForward(31_000);
+    await eventually("a poll", async () => (await polls(page)) > time);
+    await page.clock.fastForward(6_000);
+  }
+  await share(server.address, group, { member: "saul", x: 3, y: 4 });
+  await eventually("saul", () => listed(page, "saul"));
+  assert.equal(opened, 0);
+});
+
+checkPage("the address of another group, put in the place of this one, leads there", async (visit) => {
+  const [group, other] = [freshGroup(), freshGroup()];
+  const page = await visit.open(group, "websocket", "tess");
+  await share(server.address, other, { member: "ulla", x: 1, y: 1 });
+  await page.evaluate((hash) => (location.hash = hash), `#group=${other}&transport=sse`);
+  await eventually("ulla", () => listed(page, "ulla"));
+  await state(page, "sse", "live");
 });
 
 checkPage("a server that stops in order says so, and the next one is found", async (visit) => {

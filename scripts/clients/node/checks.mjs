@@ -72,7 +72,7 @@ export async function share(server, group, location) {
   return readUpdate(await answer.text(), location);
 }
 
-/** A way to the server whose connections the check can cut, and which it can shut for a while. */
+/** A way to the server whose connections the check can cut, or let stay without passing on a byte, and which it can shut for a while. */
 export async function cuttable(server) {
   const [host, port] = server.split(":");
   const sockets = new Set();
@@ -91,6 +91,7 @@ export async function cuttable(server) {
   return {
     address: `127.0.0.1:${gate.address().port}`,
     cut: () => sockets.forEach((socket) => socket.destroy()),
+    stall: () => sockets.forEach((socket) => socket.unpipe().pause()),
     shut: (wanted) => (isShut = wanted),
     close: () => gate.close(),
   };
