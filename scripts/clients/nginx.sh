@@ -23,6 +23,12 @@ http {
     uwsgi_temp_path $folder/uwsgi;
     scgi_temp_path $folder/scgi;
     include $folder/geoloop.conf;
+    # As distributions have it beside conf.d.
+    server {
+        listen 127.0.0.1:$port default_server;
+        server_name _;
+        return 404;
+    }
 }
 CONF
 }
