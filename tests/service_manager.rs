@@ -269,3 +269,21 @@ fn server_serves_and_stops_though_nobody_hears_it() {
     let told: Vec<_> = exit.stderr.lines().filter(|line| line.contains("/no/such/folder/socket")).collect();
     assert_eq!(told.len(), 2, "READY=1 and STOPPING=1: {}", exit.stderr);
 }
+
+#[test]
+fn server_serves_and_stops_though_its_manager_takes_nothing_in() {
+    let (ear, name) = Ear::open();
+    // Until what waits for the manager is as much as the kernel keeps.
+    let filler = UnixDatagram::unbound().expect("a descriptor is free");
+    filler.set_nonblocking(true).expect("a socket of ours");
+    let refused = (0..10_000).find_map(|_| filler.send_to(b"BUSY", &name).err());
+    assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::WouldBlock));
+    let server = start_speaking_to(&name, &[]);
+    server.get("/healthz").expect_status(200);
+    server.terminate();
+    let exit = server.wait();
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+    let untold = exit.stderr.lines().filter(|line| line.contains("is not told")).count();
+    assert_eq!(untold, 2, "READY=1 and STOPPING=1: {}", exit.stderr);
+    drop(ear);
+}
