@@ -371,6 +371,7 @@ fn root_is_a_page() {
     let server = Server::start(&[]);
     let page = server.get("/").expect_status(200);
     assert!(page.needed_header("Content-Type").starts_with("text/html"), "{:?}", page.headers);
+    assert_eq!(page.needed_header("Content-Security-Policy"), "frame-ancestors 'none'");
 }
 
 // Origins.

@@ -8,6 +8,7 @@ use crate::hub::group::{Published, Refusal};
 use crate::ids::{ConnId, GroupId, Seq, Transport};
 use crate::limits::EVENTS_PER_TURN_MAX;
 use crate::location::Update;
+use crate::page::PAGE;
 use crate::report::{self, Reason};
 use crate::session::http::{self, Reply};
 use crate::session::{Context, Session, long_poll, sse};
@@ -455,6 +456,19 @@ impl Shard {
         self.say(id, |out, cx| {
             let head = http::begin(out, cx, reply, Status::Ok).field("Cache-Control", b"no-store");
             http::finish(head, reply, content_type, content);
+        });
+        self.after_answer(id, reply);
+    }
+
+    /// The live page. No other page may frame it, for a click into a frame that nobody sees would publish in the visitor's
+    /// name (CSP 3, section 6.4.2).
+    pub(super) fn answer_page(&mut self, id: ConnId, kind: report::Asked, reply: Reply) {
+        self.count_answer(kind, Status::Ok);
+        self.say(id, |out, cx| {
+            let head = http::begin(out, cx, reply, Status::Ok)
+                .field("Cache-Control", b"no-store")
+                .field("Content-Security-Policy", b"frame-ancestors 'none'");
+            http::finish(head, reply, "text/html; charset=utf-8", PAGE);
         });
         self.after_answer(id, reply);
     }

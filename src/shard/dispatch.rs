@@ -4,7 +4,6 @@ use crate::hub::group::Published;
 use crate::ids::{ConnId, GroupId, Seq, Transport};
 use crate::limits::LONG_ANSWERS_PER_TURN_MAX;
 use crate::location::{Change, Publish};
-use crate::page::PAGE;
 use crate::report::{self, Reason};
 use crate::route::{Endpoint, RouteError};
 use crate::session::http::{self, Reply, Request, Upgrade, UpgradeError};
@@ -130,7 +129,7 @@ impl Shard {
                 self.answer_unavailable(id, kind, reply, Reason::Draining, "the server is draining");
             }
             Endpoint::Readyz => self.answer_text(id, kind, reply, Status::Ok, "ready\n"),
-            Endpoint::Page => self.answer_content(id, kind, reply, "text/html; charset=utf-8", PAGE),
+            Endpoint::Page => self.answer_page(id, kind, reply),
             Endpoint::OpenApi => self.answer_content(id, kind, reply, JSON, OPENAPI),
             Endpoint::AsyncApi => self.answer_content(id, kind, reply, JSON, ASYNCAPI),
             Endpoint::Options { allow } => self.answer_options(id, kind, reply, allow, request.preflight),
