@@ -151,6 +151,21 @@ fn what_is_no_socket_is_one_line_and_exit_code_1() {
     check_is_not_listened_on("<&-", "fd 3 is not a socket");
 }
 
+#[test]
+fn count_of_sockets_that_is_none_is_one_line_and_exit_code_1() {
+    for count in ["2147483647", "-1", "three", ""] {
+        let launcher = format!("export LISTEN_FDS={count} LISTEN_PID=$$; exec \"$@\"");
+        let exit = run_under_to_end(&["sh", "-c", &launcher, "sh"], &[]);
+        assert_eq!(exit.code, Some(1), "{count:?}: {}", exit.stderr);
+        assert_eq!(exit.stderr.lines().count(), 1, "{}", exit.stderr);
+        assert!(
+            exit.stderr.contains("LISTEN_FDS") && exit.stderr.contains("at most 1024"),
+            "{}",
+            exit.stderr
+        );
+    }
+}
+
 // What a service manager is told.
 
 /// A service manager's ear.

@@ -3,17 +3,22 @@
 //!
 //! Both are asked for by variables that systemd and others set. Without them nothing here does anything.
 
+use std::env;
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixDatagram;
+use std::process;
 use std::time::Duration;
 
 use listenfd::ListenFd;
 
 /// How long a service manager may take to take a message in before the server goes on without.
 const TELL_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// More sockets than this nobody hands over; each of them is a listener of its own.
+const HANDED_MAX: usize = 1024;
 
 /// How much longer than its window a drain may take until the process has ended.
 const END_TIME_MAX: Duration = Duration::from_secs(5);
@@ -24,8 +29,16 @@ const END_TIME_MAX: Duration = Duration::from_secs(5);
 /// process and no child of it.
 ///
 /// # Errors
-/// When one of them is no TCP socket.
+/// When LISTEN_FDS is about this process and no number up to 1,024, or when one of them is no TCP socket.
 pub(super) fn inherited_listeners() -> io::Result<Vec<TcpListener>> {
+    let is_ours = env::var_os("LISTEN_PID").is_none_or(|pid| *pid == *process::id().to_string());
+    if let Some(count) = env::var_os("LISTEN_FDS").filter(|_| is_ours) {
+        let count = count.to_str().and_then(|count| count.parse().ok());
+        if count.is_none_or(|count: usize| count > HANDED_MAX) {
+            let rule = format!("it is to be a number, at most {HANDED_MAX}");
+            return Err(io::Error::new(ErrorKind::InvalidInput, rule));
+        }
+    }
     let mut handed = ListenFd::from_env();
     let count = handed.len();
     let take = |index| Ok(handed.take_tcp_listener(index)?.expect("each is taken once"));
@@ -44,7 +57,7 @@ pub(super) fn tell_stopping(window: Duration) {
 }
 
 fn tell(state: &str) {
-    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let Some(name) = env::var_os("NOTIFY_SOCKET") else { return };
     if let Err(error) = send(&name, state) {
         log::warn!("the service manager at {} is not told {state:?}: {error}", name.display());
     }
