@@ -67,3 +67,28 @@ fn bad_usage_ends_with_code_two_and_says_what_is_wrong() {
     check_refused(&[("GEOLOOP_HISTROY", "1")], &[], "the variable GEOLOOP_HISTROY sets nothing");
     check_refused(&[], &["--config=/no/such/file"], "cannot read /no/such/file");
 }
+
+#[test]
+fn misspelled_variable_keeps_nobody_from_the_help() {
+    for arguments in [&["--help"][..], &["version"], &["load", "--help"], &["man"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_geoloop"));
+        let output = command.env("GEOLOOP_HISTROY", "1").args(arguments).output();
+        let output = output.expect("the program was built for this test");
+        assert!(output.status.success() && !output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_cannot_be_printed_is_a_failure() {
+    for arguments in [&["--help"][..], &["version"], &["check-config"], &["man"], &["completions", "bash"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_geoloop"));
+        let output = command.args(arguments).stdout(full).stderr(std::process::Stdio::piped()).spawn();
+        let output = output.and_then(std::process::Child::wait_with_output);
+        let output = output.expect("the program was built for this test");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
+        assert!(told.starts_with("geoloop: ") && told.lines().count() == 1, "{arguments:?}: {told:?}");
+    }
+}

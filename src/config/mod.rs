@@ -353,7 +353,6 @@ impl Command {
         let arguments = arguments
             .into_iter()
             .map(|argument| if argument == "--no-simulate" { "--simulate=false".into() } else { argument });
-        check_environment()?;
         let arguments: Vec<_> = arguments.collect();
         let parsed = match Arguments::try_parse_from(&arguments) {
             Ok(parsed) => parsed,
@@ -369,11 +368,17 @@ impl Command {
             }
         };
         match parsed.verb.unwrap_or(Verb::Serve(parsed.sources)) {
-            Verb::Serve(sources) => sources.read().map(Box::new).map(Self::Serve),
+            Verb::Serve(sources) => {
+                check_environment()?;
+                sources.read().map(Box::new).map(Self::Serve)
+            }
             Verb::Load(options) => options.plan().map(Box::new).map(Self::Load),
             Verb::Study(options) => Ok(Self::Study(options.plan())),
             Verb::StudyServer { study } => Ok(Self::StudyServer(study)),
-            Verb::CheckConfig(sources) => sources.read().map(|config| Self::Print(config.to_toml())),
+            Verb::CheckConfig(sources) => {
+                check_environment()?;
+                sources.read().map(|config| Self::Print(config.to_toml()))
+            }
             Verb::Man { verb } => manual::page(described_anywhere(), verb.as_deref()).map(Self::Print),
             Verb::Completions { shell } => Ok(Self::Print(manual::completions(described_anywhere(), shell))),
             Verb::Version => Ok(Self::Print(concat!("geoloop ", env!("CARGO_PKG_VERSION"), "\n").to_owned())),
