@@ -51,7 +51,7 @@ class Figures {
 const spread = (waitMs, error) => (error.waitMs || 0) + waitMs * (0.5 + Math.random());
 
 class Connection {
-  // One of off, connecting, live and waiting; `why` and `untilMs` tell of a wait.
+  // One of off, connecting, live, waiting and refused; `why` tells of the last two, and `untilMs` of a wait.
   state = 'off';
   why = '';
   untilMs = 0;
@@ -108,7 +108,9 @@ class Connection {
         if (this.cursor === null) await this.begin(signal);
         await transports[this.transport](this, signal);
       } catch (error) {
-        if (!signal.aborted) await this.wait(error, signal);
+        if (signal.aborted) return;
+        if (error.isFinal) this.giveUp(error);
+        else await this.wait(error, signal);
       }
     }
   }
@@ -148,6 +150,14 @@ class Connection {
     this.waitMs = Math.min(this.waitMs * 2, WAIT_MS_MAX);
     this.lose(reason(error), waitMs);
     await sleep(waitMs, signal);
+  }
+
+  // Until another group, name or transport is chosen.
+  giveUp(error) {
+    this.stop();
+    this.why = reason(error);
+    this.become('refused');
+    if (this === drawing) say(stateWords(this));
   }
 
   // Reads an update, or an error; bytes are those that nobody else counts.
@@ -214,6 +224,10 @@ class Connection {
         if (this === drawing && !signal.aborted) settle(snapshot);
       } catch (error) {
         if (signal.aborted) break;
+        if (error.isFinal) {
+          this.giveUp(error);
+          break;
+        }
         this.isStale = true;
         say(`No snapshot: ${reason(error)}.`);
         await sleep(spread(waitMs, error), signal);

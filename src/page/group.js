@@ -10,14 +10,18 @@ const TRAIL_MS = 6000;
 const TRAIL_POINTS_MAX = 60;
 // Past this a request's connection is taken for dead.
 const ANSWER_MS_MAX = 10000;
+// What will not change, however often one asks.
+const FINAL_STATUSES = [400, 403, 404];
 
 const $ = id => document.getElementById(id);
 const say = text => { $('say').textContent = text; };
 const form = document.forms[0];
-const me = () => form.elements.member.value;
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
 
 let group = '';
+// Our name: what the form says may be half of one.
+let myName = '';
+const me = () => myName;
 const members = new Map();
 // Updates up to this one are in the snapshot already.
 let floor = 0;
@@ -47,7 +51,8 @@ async function ask(path, { signal, parkedMs = 0, ...options } = {}) {
   if (answer.ok || answer.status === 304) return answer;
   const problem = await answer.json().catch(() => ({}));
   const waitMs = Number(answer.headers.get('Retry-After')) * 1000;
-  throw Object.assign(Error(problem.detail ?? `the server answered ${answer.status}`), { waitMs });
+  const isFinal = FINAL_STATUSES.includes(answer.status);
+  throw Object.assign(Error(problem.detail ?? `the server answered ${answer.status}`), { waitMs, isFinal });
 }
 
 // A fetch that reaches nobody fails with a TypeError, one that takes too long with a TimeoutError; each browser has words of its own.

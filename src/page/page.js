@@ -1,6 +1,9 @@
 // The table, the form, and what ties the parts together.
 
 const LISTED_MAX = 100;
+// As the server counts: in UTF-8.
+const NAME_BYTES_MAX = 64;
+const GROUP_MAX = 2n ** 63n - 1n;
 
 const connections = [
   new Connection('short_poll', 'short poll', 'Live: it asks once a second'),
@@ -13,12 +16,14 @@ const connections = [
 let drawing = null;
 
 function stateWords({ state, why, untilMs, liveWords }) {
+  const reasonWords = () => `${why.charAt(0).toUpperCase()}${why.slice(1)}`;
   const waiting = () => {
     const seconds = Math.max(0, Math.ceil((untilMs - performance.now()) / 1000));
     const next = untilMs ? `Trying again in ${seconds} s` : 'The browser tries again when the server said to';
-    return `${why.charAt(0).toUpperCase()}${why.slice(1)}. ${next}`;
+    return `${reasonWords()}. ${next}`;
   };
-  return `${{ off: () => 'Off', connecting: () => 'Connecting', live: () => liveWords, waiting }[state]()}.`;
+  const refused = () => `${reasonWords()}. Refused, until you choose another group, name or transport`;
+  return `${{ off: () => 'Off', connecting: () => 'Connecting', live: () => liveWords, waiting, refused }[state]()}.`;
 }
 
 function show(connection) {
@@ -78,11 +83,25 @@ function stopUnkept() {
   for (const connection of connections) if (!connection.on.checked) connection.stop();
 }
 
+// Marks what the server would refuse for ever, and says it in words; nothing if all is well.
+function judge() {
+  const { group, member } = form.elements, size = sizeOf(member.value);
+  const isGroup = /^\d{1,19}$/.test(group.value) && BigInt(group.value) <= GROUP_MAX;
+  group.setCustomValidity(isGroup ? '' : `A group is a whole number from 0 to ${GROUP_MAX}.`);
+  // Half of a pair of UTF-16 is no UTF-8.
+  const isName = size <= NAME_BYTES_MAX && !/[\p{Cc}\p{Cs}]/u.test(member.value);
+  const most = `A name is at most ${NAME_BYTES_MAX} bytes of UTF-8, without control characters`;
+  member.setCustomValidity(isName ? '' : `${most}; this is ${size} bytes.`);
+  return group.validationMessage || member.validationMessage;
+}
+
 // Enters the group of the form under the name of the form, on all transports that are on.
 function enter() {
   for (const connection of connections) connection.stop();
-  if (!form.checkValidity()) return say('A group is a whole number from 0 on.');
+  const fault = judge();
+  if (fault) return say(fault);
   const { value } = form.elements.group;
+  myName = form.elements.member.value;
   if (group !== value) {
     group = value;
     members.clear();
@@ -100,7 +119,8 @@ function remember() {
   const kept = connections.filter(({ isKept }) => isKept);
   $('all').ariaPressed = kept.length === connections.length;
   const compared = kept.map(({ transport }) => transport);
-  history.replaceState(null, '', `#group=${group}&transport=${drawing.transport}&compare=${compared}`);
+  const named = encodeURIComponent(form.elements.group.value);
+  history.replaceState(null, '', `#group=${named}&transport=${drawing.transport}&compare=${compared}`);
 }
 
 function listMembers() {
@@ -137,6 +157,10 @@ form.onsubmit = event => {
 form.onchange = enter;
 $('all').onclick = () => {
   const isKept = $('all').ariaPressed !== 'true';
+form.oninput = () => {
+  const fault = judge();
+  if (fault) say(fault);
+};
   for (const connection of connections) keep(connection, isKept);
 };
 new PerformanceObserver(list => countPolls(list.getEntries())).observe({ type: 'resource' });

@@ -16,6 +16,7 @@ let telling = null;
 let watchId = null;
 
 function share(location) {
+  if (!form.checkValidity()) return say(judge());
   mine = location;
   isSaid = hasLeft = false;
   $('leave').disabled = false;

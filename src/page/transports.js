@@ -102,22 +102,23 @@ const transports = {
           link.live();
         }
         if (command === 'MESSAGE') link.take(body, frameSizeOf(sizeOf(frame) + 1));
-        if (command === 'ERROR') return body;
+        // Of what the server refuses before it has said CONNECTED it will refuse the same again, unless it only goes down.
+        if (command === 'ERROR') return [body, !link.send && !frame.includes('\nmessage:draining\n')];
       }
     };
     return talk('/location', ['v12.stomp'], link, signal, open, read);
   },
 };
 
-// Keeps a WebSocket until it closes; what `read` returns is why it is to close.
+// Keeps a WebSocket until it closes; what `read` returns is why it is to close, and whether for good.
 function talk(path, protocols, link, signal, open, read) {
   return new Promise((_, fail) => {
     const socket = new WebSocket(location.origin.replace(/^http/, 'ws') + path, protocols);
     const off = () => end('off');
-    const end = why => {
+    const end = (why, isFinal = false) => {
       signal.removeEventListener('abort', off);
       socket.onmessage = null;
-      fail(Error(why));
+      fail(Object.assign(Error(why), { isFinal }));
       // While it connects a browser would call that an error; then it closes once it is open.
       if (socket.readyState !== WebSocket.CONNECTING) socket.close();
     };
@@ -128,8 +129,8 @@ function talk(path, protocols, link, signal, open, read) {
       open(socket);
     };
     socket.onmessage = ({ data }) => {
-      const why = read(data, socket);
-      if (why) end(why);
+      const ending = read(data, socket);
+      if (ending) end(...ending);
     };
     socket.onclose = ({ code, reason }) => end(closings[code] ?? `the connection was closed with ${code} ${reason}`);
   });

@@ -63,7 +63,7 @@ class Visit {
   expected = /^$/;
 
   /** A page in a browser's profile of its own; connections of one profile are few. */
-  async open(group, transport, member, { compare = "", address = server.address, hasClock = false, ...options } = {}) {
+  async open(group, transport, member, { compare = "", address = server.address, hasClock = false, wanted = "live", ...options } = {}) {
     const context = await browser.newContext({ ...DESKTOP, ...options });
     this.contexts.push(context);
     const page = await context.newPage();
@@ -77,8 +77,9 @@ class Visit {
       this.see(request.url(), address);
     });
     page.on("websocket", (socket) => this.see(socket.url().replace("ws:", "http:"), address));
-    await page.goto(`http://${address}/#group=${group}&transport=${transport}&member=${member}&compare=${compare}`);
-    for (const each of compare ? compare.split(",") : [transport]) await state(page, each, "live");
+    const named = encodeURIComponent(member);
+    await page.goto(`http://${address}/#group=${group}&transport=${transport}&member=${named}&compare=${compare}`);
+    for (const each of compare ? compare.split(",") : [transport]) await state(page, each, wanted);
     return page;
   }
 
@@ -497,7 +498,7 @@ checkPage("what is chosen and unchosen at once, or is no group, ends as the form
   await state(page, "sse", "live");
 });
 
-checkPage("names of markup and locations out of all bounds are shown, and what is refused is said in words", async (visit) => {
+checkPage("names of markup and locations out of all bounds are shown", async (visit) => {
   const group = freshGroup();
   const page = await visit.open(group, "stomp", "<i>me</i>");
   for (const [member, x, y] of [["<img src=/a>", 1e308, -1e308], ["null", 5e-324, 0], ["far", -1e308, 1e308]]) {
@@ -508,11 +509,93 @@ checkPage("names of markup and locations out of all bounds are shown, and what i
   assert.equal(await page.locator("#list img").count(), 0);
   await click(page, [0.5, 0.5]);
   await eventually("the own dot", () => dot(page, "<i>me</i>"));
-  // Over 64 bytes, though not over 64 letters.
-  visit.expected = /status of 400/;
-  await page.fill("[name=member]", "ä".repeat(40));
-  await page.press("[name=member]", "Tab");
-  await eventually("the refusal", async () => /64/.test(await cell(page, "stomp", "state")));
+});
+
+/** Types into a field of the form; what the page says of it at once, and the state that it comes to when the field is left. */
+async function enter(page, field, text, wanted) {
+  await page.fill(`[name=${field}]`, text);
+  const said = await page.textContent("#say");
+  await page.press(`[name=${field}]`, "Tab");
+  await state(page, await page.getAttribute("tbody:has([type=radio]:checked)", "data-transport"), wanted);
+  return said;
+}
+
+checkPage("a name or group that the server would never take is told as it is typed, and nothing connects with it", async (visit) => {
+  const group = freshGroup();
+  const page = await visit.open(group, "long_poll", "vera", { hasClock: true });
+  // In bytes of UTF-8, and not in letters.
+  for (const [field, fitting, over, words] of [
+    ["member", "é".repeat(32), "é".repeat(33), /^A name is at most 64 bytes of UTF-8, .*; this is 66 bytes\.$/],
+    ["group", "9223372036854775807", "9223372036854775808", /^A group is a whole number from 0 to 9223372036854775807\.$/],
+  ]) {
+    assert.match(await enter(page, field, over, "off"), words);
+    const asked = page.requests.length;
+    await click(page, [0.5, 0.5]);
+    await page.clock.fastForward(60_000);
+    assert.match(await page.textContent("#say"), words);
+    assert.equal(page.requests.length, asked, field);
+    await enter(page, field, fitting, "live");
+  }
+  await click(page, [0.5, 0.5]);
+  await eventually("the longest name", () => present("9223372036854775807", "é".repeat(32)));
+});
+
+checkPage("a name or group of the address that the server would never take is told, and nothing connects with it", async (visit) => {
+  for (const [group, name, words] of [
+    [freshGroup(), "é".repeat(40), /^A name is at most 64 bytes/],
+    [freshGroup(), "a\tb", /without control characters/],
+    ["9223372036854775808", "wim", /^A group is /],
+  ]) {
+    const page = await visit.open(group, "stomp", name, { wanted: "off" });
+    assert.match(await page.textContent("#say"), words);
+    assert.deepEqual(page.requests.filter((url) => url.includes("/location")), []);
+    await page.fill("[name=group]", String(freshGroup()));
+    await enter(page, "member", "wim", "live");
+  }
+});
+
+checkPage("what a request is refused for good is not asked again until something else is chosen", async (visit) => {
+  const page = await visit.open(freshGroup(), "sse", "xena", { compare: COMPARED, hasClock: true });
+  visit.expected = /status of 40[034]/;
+  let asked = 0;
+  for (const status of [400, 403, 404]) {
+    await page.route("**/location/group/*", (route) => {
+      asked += 1;
+      return route.fulfill({ status, json: { detail: `no ${status} here` } });
+    });
+    await enter(page, "member", `xena-${status}`, "refused");
+    for (const transport of TRANSPORTS) {
+      await state(page, transport, "refused");
+      assert.match(await cell(page, transport, "state"), new RegExp(`^No ${status} here\\. Refused, until you choose `));
+    }
+    const before = asked;
+    await page.clock.fastForward(60_000);
+    assert.equal(asked, before);
+    await page.unroute("**/location/group/*");
+    await enter(page, "member", "xena", "live");
+    for (const transport of TRANSPORTS) await state(page, transport, "live");
+  }
+});
+
+checkPage("what STOMP is refused for good is not asked again, and a server that goes down is", async (visit) => {
+  const page = await visit.open(freshGroup(), "stomp", "yuri", { hasClock: true });
+  const errors = ["ERROR\nmessage:draining\n\nthe server is draining", "ERROR\nmessage:bad\n\nno such member"];
+  let opened = 0;
+  await page.routeWebSocket("**/location", (socket) => {
+    const error = errors[opened++];
+    if (!error) return void socket.connectToServer();
+    socket.onMessage((text) => {
+      if (text.startsWith("CONNECT")) socket.send(`${error}\0`);
+    });
+  });
+  await page.reload();
+  await state(page, "stomp", "waiting");
+  await page.clock.fastForward(2_000);
+  await state(page, "stomp", "refused");
+  assert.match(await page.textContent("#say"), /^No such member\. Refused, /);
+  await page.clock.fastForward(60_000);
+  assert.equal(opened, 2);
+  await enter(page, "member", "yuri", "live");
 });
 
 for (const [reducedMotion, isCalm] of [["no-preference", false], ["reduce", true]]) {
