@@ -128,4 +128,8 @@ function forgetLeavesAndTrails(now) {
 const hueOf = name => ([...name].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 99991, 0) * 137.508) % 360;
 // Of one lightness whatever the hue, which stands out from a light ground and from a dark one.
 const colourOf = name => `oklch(0.62 0.17 ${hueOf(name)})`;
+// What cannot be seen, or turns the text around it: with such letters one name would pass for another.
+const shownName = name => name.replace(/[\p{Cf}\p{Zl}\p{Zp}]/gu, '\ufffd');
+// What the page says of a member: in italics, as no name is, so that no name can say it.
+const remarkOf = name => [name ? '' : 'nameless', name === me() ? '(you)' : ''].join(' ').trim();
 const words = ({ x, y }) => [x, y].map(value => Number(value.toPrecision(7))).join(', ');

@@ -7,6 +7,10 @@ const NAMED_MAX = 200;
 const TRAILED_MAX = 500;
 const GRID_PIXELS_MIN = 70;
 const GRID_LINES_MAX = 40;
+const FONT = '13px system-ui, sans-serif';
+const WORD_GAP = 4;
+// Whoever is so many times as far out as half of them would make one point of the others.
+const FAR_TIMES = 20;
 
 // The middle of what is seen, and how much of it the shorter side shows.
 let view = null;
@@ -19,6 +23,16 @@ function repaint() {
   if (isPainting) return;
   isPainting = true;
   requestAnimationFrame(paint);
+}
+
+const middleOf = values => Float64Array.from(values).sort()[values.length >> 1];
+
+// All but the few that are far out: as far as from the middle to half of them, or to the next if half of them are there.
+function bulkOf(places) {
+  const middle = { x: middleOf(places.map(({ x }) => x)), y: middleOf(places.map(({ y }) => y)) };
+  const distances = places.map(({ x, y }) => Math.hypot(x - middle.x, y - middle.y));
+  const near = middleOf(distances) || distances.reduce((least, far) => (far ? Math.min(least, far) : least), Infinity);
+  return places.filter((_, at) => distances[at] <= near * FAR_TIMES);
 }
 
 // The view that shows all of them.
@@ -42,11 +56,14 @@ const fromPixels = (right, down) => ({
   y: view.y - (down - canvas.clientHeight / 2) / scale(),
 });
 
+const isOut = place => toPixels(place).some((at, axis) => at < 0 || at > [canvas.clientWidth, canvas.clientHeight][axis]);
+// While the view moves nobody is called so.
+const isOffMap = place => view && !viewGoal && isOut(place);
+
 // Moves the view to where all are seen; says whether it is still on its way.
 function follow(places) {
   const goal = viewOf(places);
   view ??= goal;
-  const isOut = place => toPixels(place).some((at, axis) => at < 0 || at > [canvas.clientWidth, canvas.clientHeight][axis]);
   // While all fits it stays where it is, or it would run away from whoever drags a dot at its edge.
   if (!viewGoal && !isDragging && (goal.span < view.span / 4 || places.some(isOut))) viewGoal = goal;
   if (!viewGoal) return false;
@@ -64,11 +81,11 @@ function paint(now) {
   const [width, height, ratio] = [canvas.clientWidth, canvas.clientHeight, devicePixelRatio];
   if (!width || !height) return;
   const present = [...members.values()].filter(member => !member.left);
-  const isFollowing = follow(mine ? [...present, mine] : present);
+  const bulk = bulkOf(present), isFollowing = follow(mine ? [...bulk, mine] : bulk);
   // Setting the size clears it and forgets the pen's ways.
   [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
   pen.scale(ratio, ratio);
-  pen.font = '13px system-ui, sans-serif';
+  pen.font = FONT;
   const { color: ink, borderBottomColor: rule } = getComputedStyle(canvas);
   paintGrid(ink, rule);
   const trailed = present.length > TRAILED_MAX ? [] : present.filter(member => member.trail.length);
@@ -130,9 +147,23 @@ function paintMember(member, now, ink, isNamed) {
     pen.stroke();
   }
   if (!isNamed && !isMe) return;
-  const label = (name || 'nameless') + (isMe ? ' (you)' : ''), width = pen.measureText(label).width;
+  paintLabel([[FONT, shownName(name)], [`italic ${FONT}`, remarkOf(name)]].filter(([, text]) => text), right, down, ink);
+}
+
+// Each text by itself, so that none turns another around.
+function paintLabel(texts, right, down, ink) {
+  const widths = texts.map(([font, text]) => {
+    pen.font = font;
+    return pen.measureText(text).width + WORD_GAP;
+  });
+  const width = widths.reduce((sum, each) => sum + each, -WORD_GAP);
+  let from = right + 14 + width > canvas.clientWidth ? right - 14 - width : right + 14;
   pen.fillStyle = ink;
-  pen.fillText(label, right + 14 + width > canvas.clientWidth ? right - 14 - width : right + 14, down + 4);
+  texts.forEach(([font, text], place) => {
+    pen.font = font;
+    pen.fillText(text, from, down + 4);
+    from += widths[place];
+  });
 }
 
 // Where you put yourself; the dot comes there when the server has told.

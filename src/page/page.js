@@ -128,11 +128,13 @@ function listMembers() {
   const { length } = present;
   $('count').textContent = length > LISTED_MAX ? `${length}, the first ${LISTED_MAX} listed` : length;
   $('list').replaceChildren(...present.slice(0, LISTED_MAX).map(([name, member]) => {
-    const [item, colour, label, place] = ['li', 'i', 'b', 'span'].map(tag => document.createElement(tag));
+    const [item, colour, label, shown, remark, place] = ['li', 'i', 'b', 'bdi', 'em', 'span'].map(tag => document.createElement(tag));
     item.dataset.member = name;
     item.className = name === me() ? 'you' : '';
     colour.style.background = colourOf(name);
-    label.textContent = (name || 'nameless') + (name === me() ? ' (you)' : '');
+    shown.textContent = shownName(name);
+    remark.textContent = `${remarkOf(name)}${isOffMap(member) ? ' (off the map)' : ''}`.trim();
+    label.append(shown, name && remark.textContent && ' ', remark);
     place.textContent = words(member);
     item.append(colour, label, place);
     return item;
@@ -155,12 +157,12 @@ form.onsubmit = event => {
   enter();
 };
 form.onchange = enter;
-$('all').onclick = () => {
-  const isKept = $('all').ariaPressed !== 'true';
 form.oninput = () => {
   const fault = judge();
   if (fault) say(fault);
 };
+$('all').onclick = () => {
+  const isKept = $('all').ariaPressed !== 'true';
   for (const connection of connections) keep(connection, isKept);
 };
 new PerformanceObserver(list => countPolls(list.getEntries())).observe({ type: 'resource' });

@@ -598,6 +598,66 @@ checkPage("what STOMP is refused for good is not asked again, and a server that 
   await enter(page, "member", "yuri", "live");
 });
 
+/** What the list says of each: the name, and what the page says by itself. */
+const named = (page) =>
+  page.evaluate(() => {
+    const rows = [...document.querySelectorAll("#list li")];
+    return rows.map((row) => ["bdi", "em"].map((part) => row.querySelector(part).textContent));
+  });
+
+checkPage("no name can pass for another, for the nameless or for oneself", async (visit) => {
+  const group = freshGroup();
+  const page = await visit.open(group, "websocket", "alice");
+  await page.evaluate(() => {
+    const { fillText } = CanvasRenderingContext2D.prototype;
+    window.painted = new Map();
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+      painted.set(text, this.font);
+      return fillText.call(this, text, ...place);
+    };
+  });
+  await click(page, [0.5, 0.5]);
+  const unseen = "\u061c\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202e\u2060\u2066\u2069\ufeff";
+  for (const member of [undefined, "nameless", "alice (you)", `${unseen}alice`]) await tell(group, { member, x: 1, y: 2 });
+  const shown = `${"\ufffd".repeat(unseen.length)}alice`;
+  const rows = await eventually("all five", async () => {
+    const rows = await named(page);
+    return rows.length === 5 && rows;
+  });
+  const wanted = [["", "nameless"], ["alice", "(you)"], ["alice (you)", ""], ["nameless", ""], [shown, ""]];
+  assert.deepEqual(rows.sort(), wanted.sort());
+  const fonts = await page.evaluate(() => Object.fromEntries(painted));
+  for (const text of ["alice", "alice (you)", shown]) assert.ok(!fonts[text].includes("italic"), `${text}: ${fonts[text]}`);
+  assert.ok(fonts["(you)"].includes("italic") && !fonts[`${unseen}alice`], JSON.stringify(fonts));
+  const style = (part) => page.evaluate((tag) => {
+    const { fontStyle, unicodeBidi } = getComputedStyle(document.querySelector(`#list ${tag}`));
+    return { fontStyle, unicodeBidi };
+  }, part);
+  assert.deepEqual(await style("bdi"), { fontStyle: "normal", unicodeBidi: "isolate" });
+  assert.equal((await style("em")).fontStyle, "italic");
+});
+
+checkPage("who is far out of all bounds is left off the map, and half of the group is not", async (visit) => {
+  const page = await visit.open(freshGroup(), "sse", "zara");
+  for (const [places, off, apart] of [
+    [[[0, 0], [100, 100], [1e22, 50]], "c", "ab"],
+    [[[0, 0], [1, 1], [2, 0], [1000, 1000], [1001, 1001], [1002, 1000]], "", "cf"],
+    [[[5, 5], [5, 5], [900, 5]], "", "bc"],
+    [[[5, 5], [5, 5], [5, 5], [900, 5], [-1e300, 5]], "e", "cd"],
+  ]) {
+    const group = freshGroup();
+    for (const [place, [x, y]] of places.entries()) await tell(group, { member: "abcdef"[place], x, y });
+    await enter(page, "group", String(group), "live");
+    await eventually(`"${off}" off the map of ${places}`, async () => {
+      const rows = await named(page);
+      const told = rows.filter(([, remark]) => remark === "(off the map)").map(([name]) => name);
+      return rows.length === places.length && told.join("") === off;
+    });
+    const [left, right] = await Promise.all([...apart].map((name) => dot(page, name)));
+    assert.ok(left && right && right.x - left.x > 100, JSON.stringify([places, left, right]));
+  }
+});
+
 for (const [reducedMotion, isCalm] of [["no-preference", false], ["reduce", true]]) {
   checkPage(`with prefers-reduced-motion: ${reducedMotion} a point ${isCalm ? "jumps" : "glides"}`, async (visit) => {
     const group = freshGroup();
