@@ -728,9 +728,11 @@ function layoutFaults() {
   return found;
 }
 
+const WALKERS = ["ada", "ben", "cleo", "dan", "eva", "finn"];
+
 /** Six members on circles of their own, moved a little further. */
 async function walk(group, step) {
-  await Promise.all(["ada", "ben", "cleo", "dan", "eva", "finn"].map((member, place) => {
+  await Promise.all(WALKERS.map((member, place) => {
     const [angle, radius] = [step / (6 + place) + place, 12 + 5 * place];
     const [x, y] = [50 + radius * Math.cos(angle), 50 + radius * Math.sin(angle)].map((value) => Math.round(value * 100) / 100);
     return share(server.address, group, { member, x, y });
@@ -741,6 +743,8 @@ for (const [size, device] of [["1280", DESKTOP], ["390", PHONE]]) {
   for (const colorScheme of ["light", "dark"]) {
     checkPage(`at ${size} pixels, ${colorScheme}, nothing is cut off`, async (visit, folder) => {
       const group = 3;
+      // Or they would come from where the check before left them.
+      for (const member of [...WALKERS, "you"]) await tell(group, { member, left: true });
       const page = await visit.open(group, "websocket", "you", { ...device, colorScheme, compare: COMPARED });
       for (let step = 0; step < 20; step++) {
         await walk(group, step);
