@@ -10,7 +10,7 @@ const GRID_LINES_MAX = 40;
 const FONT = '13px system-ui, sans-serif';
 const WORD_GAP = 4;
 // Whoever is so many times as far out as half of them would make one point of the others.
-const FAR_TIMES = 20;
+const FAR_TIMES = 1000;
 
 // The middle of what is seen, and how much of it the shorter side shows.
 let view = null;
